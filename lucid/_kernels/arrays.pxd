@@ -1,0 +1,29 @@
+# arrays.pxd: the guard that every kernel runs before it touches raw memory, and fresh outputs.
+#
+# `ready(x, type_number)` is the one mandatory check: right dtype, C-contiguous, aligned, native byte
+# order. What it refuses goes to the NumPy reference routine. Never touch `PyArray_DATA` without it.
+
+cimport numpy as cnp
+from numpy cimport NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_WRITEABLE, ndarray
+
+
+cdef inline bint ready(ndarray x, int type_number) noexcept:
+    """C-contiguous, aligned, native, of that dtype: safe to read through a raw pointer."""
+    return (
+        cnp.PyArray_TYPE(x) == type_number
+        and cnp.PyArray_CHKFLAGS(x, NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED)
+        and cnp.PyArray_ISNOTSWAPPED(x)
+    )
+
+
+cdef inline bint ready_out(ndarray x, int type_number) noexcept:
+    """`ready` and writable: safe to write through a raw pointer."""
+    return ready(x, type_number) and cnp.PyArray_CHKFLAGS(x, NPY_ARRAY_WRITEABLE)
+
+
+cdef inline ndarray empty(int ndim, cnp.npy_intp* shape, int type_number):
+    return cnp.PyArray_EMPTY(ndim, shape, type_number, 0)
+
+
+cdef inline ndarray empty_like(ndarray x):
+    return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)

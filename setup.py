@@ -1,0 +1,119 @@
+"""Compiles every ``lucid/_kernels/*.pyx``: the flags, the directives and the probes, nothing else.
+
+Environment variables read at build time:
+
+* ``LUCID_DEBUG=1``  bounds checks, no optimisation, assertions on.
+* ``LUCID_SANITIZE=address,undefined``  a debug build under those sanitizers.
+* ``LUCID_MULTIVERSION=0``  leave the AVX2 and AVX-512 copies of the kernels out.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+KERNELS = Path("lucid/_kernels")
+DEBUG = os.environ.get("LUCID_DEBUG", "0") not in ("", "0")
+SANITIZE = os.environ.get("LUCID_SANITIZE", "")
+
+# Never -ffast-math: linking with it switches the whole process to flush-to-zero on import.
+FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-std=c11", "-fvisibility=hidden", "-pthread"]
+if DEBUG or SANITIZE:
+    FLAGS = ["-O1", "-g", "-UNDEBUG", "-std=c11", "-pthread"]
+if SANITIZE:
+    FLAGS += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer"]
+WARNINGS = ["-Wno-unused-function", "-Wno-psabi"]
+LINK = ["-pthread", "-lm"] + ([f"-fsanitize={SANITIZE}"] if SANITIZE else [])
+
+DIRECTIVES = {
+    "language_level": "3",
+    "boundscheck": DEBUG,
+    "wraparound": False,
+    "initializedcheck": DEBUG,
+    "cdivision": True,
+    "embedsignature": True,
+    "freethreading_compatible": False,
+}
+
+MULTIVERSION_PROBE = """
+#define LUCID_MULTIVERSION 1
+#define LUCID_BODY "probe_body.h"
+#include "each_level.h"
+int main(void) {
+    volatile float x[64] = {1.0f};
+    return lucid_level() >= 0 && LUCID_PICK(probe)((float *)x) == 1.0f ? 0 : 1;
+}
+"""
+PROBE_BODY = """
+static float LUCID_NAME(probe)(const float *x) {
+    float total = 0.0f;
+    for (int i = 0; i < 64; i++) total += x[i];
+    return total;
+}
+"""
+
+
+def compiler() -> list[str]:
+    return shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+
+
+def runs(source: str, **headers: str) -> bool:
+    """Whether ``source`` compiles, links and runs with exit code 0: only all three mean it works."""
+    with tempfile.TemporaryDirectory() as folder:
+        main, program = Path(folder, "probe.c"), Path(folder, "probe")
+        main.write_text(source)
+        for name, text in headers.items():
+            Path(folder, f"{name}.h").write_text(text)
+        command = [*compiler(), "-O2", "-std=c11", f"-I{KERNELS}", f"-I{folder}", str(main)]
+        try:
+            built = subprocess.run([*command, "-o", str(program), "-lm"], capture_output=True)
+            return built.returncode == 0 and subprocess.run([str(program)]).returncode == 0
+        except OSError:
+            return False
+
+
+class BuildExt(build_ext):
+    """Probes the compiler first, so that a missing one is one sentence and not a traceback."""
+
+    def build_extensions(self) -> None:
+        if not runs("int main(void) { return 0; }"):
+            sys.exit(
+                f"lucid compiles its kernels at install time, but the C compiler {compiler()[0]!r} "
+                "does not work here. Install one and try again: 'apt-get install gcc python3-dev' "
+                "(Debian, Ubuntu), 'dnf install gcc python3-devel' (Fedora), "
+                "'xcode-select --install' (macOS), or set CC to yours (GCC or Clang)."
+            )
+        wanted = os.environ.get("LUCID_MULTIVERSION", "1") not in ("", "0")
+        if wanted and runs(MULTIVERSION_PROBE, probe_body=PROBE_BODY):
+            for extension in self.extensions:
+                extension.define_macros.append(("LUCID_MULTIVERSION", "1"))
+        super().build_extensions()
+
+
+setup(
+    ext_modules=cythonize(
+        [
+            Extension(
+                f"lucid._kernels.{source.stem}",
+                [str(source)],
+                include_dirs=[numpy.get_include(), str(KERNELS)],
+                depends=[str(header) for header in sorted(KERNELS.glob("*.h"))],
+                define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+                extra_compile_args=FLAGS + WARNINGS,
+                extra_link_args=LINK,
+            )
+            for source in sorted(KERNELS.glob("*.pyx"))
+        ],
+        compiler_directives=DIRECTIVES,
+    ),
+    cmdclass={"build_ext": BuildExt},
+    options={"build_ext": {"parallel": os.cpu_count()}},
+)
