@@ -1,0 +1,12 @@
+from typing import Final, SupportsIndex
+
+MAX_THREADS: Final[int]
+
+def get_num_threads() -> int:
+    """How many threads a kernel may use, the calling one included."""
+
+def set_num_threads(n: SupportsIndex) -> None:
+    """Let kernels use `n` threads (1 to 64), the calling one included; 1 turns threading off."""
+
+def _visits(count: int, nested: bool = False) -> list[int]:
+    """How often `parallel_for` ran each of `count` tasks (all 1 if it is right); for the tests."""

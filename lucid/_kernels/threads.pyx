@@ -1,0 +1,82 @@
+"""The thread pool that all kernels share (threads.h), and how many threads it may use.
+
+It lives in this module alone: sibling kernels reach the one pool through `cimport`.
+"""
+
+import operator
+import os
+
+cdef extern from "threads.h" nogil:
+    struct pool_t "lucid_pool":
+        pass
+    int lucid_pool_init(int threads)
+    void lucid_parallel_for(task_t task, void* context, Py_ssize_t count)
+
+cdef extern from *:
+    """
+    #define lucid_get_threads() atomic_load_explicit(&lucid_pool.threads, memory_order_relaxed)
+    #define lucid_set_threads(n) atomic_store(&lucid_pool.threads, n)
+    """
+    int lucid_get_threads() nogil
+    void lucid_set_threads(int n) nogil
+
+MAX_THREADS = 64
+
+
+def _usable_cpus():
+    """CPUs that this process may run on: under `taskset` or a cpuset, fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+cdef int num_threads() noexcept nogil:
+    return lucid_get_threads()
+
+
+cdef void parallel_for(task_t task, void* context, Py_ssize_t count) noexcept nogil:
+    lucid_parallel_for(task, context, count)
+
+
+def get_num_threads():
+    """How many threads a kernel may use, the calling one included."""
+    return lucid_get_threads()
+
+
+def set_num_threads(n):
+    """Let kernels use `n` threads, the calling one included; 1 turns threading off."""
+    if isinstance(n, bool):
+        raise TypeError("set_num_threads: n must be an int; got bool")
+    try:
+        wanted = operator.index(n)
+    except TypeError:
+        raise TypeError(f"set_num_threads: n must be an int; got {type(n).__name__}") from None
+    if not 1 <= wanted <= MAX_THREADS:
+        raise ValueError(f"set_num_threads: n must be from 1 to {MAX_THREADS}; got {wanted}")
+    lucid_set_threads(wanted)
+
+
+cdef enum:
+    NESTED = 50  # tasks inside each task of a nested call
+
+
+cdef void _count_visit(void* context, Py_ssize_t index) noexcept nogil:
+    (<int*>context)[index] += 1
+
+
+cdef void _nested_visit(void* context, Py_ssize_t index) noexcept nogil:
+    parallel_for(_count_visit, <int*>context + index * NESTED, NESTED)
+
+
+def _visits(Py_ssize_t count, bint nested=False):
+    """How often `parallel_for` ran each of `count` tasks (all 1 if it is right); for the tests."""
+    cdef Py_ssize_t size = count * NESTED if nested else count
+    buffer = bytearray(size * sizeof(int))
+    cdef int* visits = <int*><char*>buffer
+    with nogil:
+        parallel_for(_nested_visit if nested else _count_visit, visits, count)
+    return list(memoryview(buffer).cast("i"))
+
+
+if lucid_pool_init(min(_usable_cpus(), MAX_THREADS)) != 0:
+    raise MemoryError("lucid: the fork handler of the thread pool could not be registered")

@@ -1,0 +1,167 @@
+"""The thread pool: every task exactly once, whatever calls it from wherever."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from lucid._kernels import threads
+
+
+@pytest.fixture(autouse=True)
+def keep_num_threads():
+    before = threads.get_num_threads()
+    yield
+    threads.set_num_threads(before)
+
+
+def os_threads() -> int:
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+def test_default_is_the_number_of_usable_cpus():
+    code = "from lucid._kernels import threads; print(threads.get_num_threads())"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert int(out.stdout) == min(usable, threads.MAX_THREADS)
+
+
+@pytest.mark.parametrize("n", [1, 2, 64])
+def test_set_and_get(n):
+    threads.set_num_threads(n)
+    assert threads.get_num_threads() == n
+
+
+@pytest.mark.parametrize("n", [0, -1, 65, 2**70])
+def test_out_of_range_is_refused_and_changes_nothing(n):
+    before = threads.get_num_threads()
+    with pytest.raises(ValueError, match=rf"n must be from 1 to 64; got {n}"):
+        threads.set_num_threads(n)
+    assert threads.get_num_threads() == before
+
+
+@pytest.mark.parametrize("n", [1.0, "2", None, True])
+def test_not_an_int_is_refused(n):
+    with pytest.raises(TypeError, match="n must be an int"):
+        threads.set_num_threads(n)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7])
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 1000])
+def test_every_task_runs_exactly_once(n, count):
+    threads.set_num_threads(n)
+    for _ in range(20):
+        assert threads._visits(count) == [1] * count
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_nested_calls(n):
+    threads.set_num_threads(n)
+    visits = threads._visits(100, nested=True)
+    assert visits == [1] * len(visits)
+
+
+def test_concurrent_calls():
+    threads.set_num_threads(3)
+
+    def job(_):
+        return all(threads._visits(500) == [1] * 500 for _ in range(50))
+
+    with ThreadPoolExecutor(4) as callers:
+        assert all(callers.map(job, range(8)))
+
+
+def test_changing_the_number_between_jobs():
+    for n in [1, 4, 2, 8, 1, 3] * 5:
+        threads.set_num_threads(n)
+        assert threads._visits(200) == [1] * 200
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads through /proc")
+def test_workers_start_at_first_use_and_are_kept():
+    code = """
+from pathlib import Path
+from lucid._kernels import threads
+count = lambda: len(list(Path("/proc/self/task").iterdir()))
+before = count()
+threads.set_num_threads(4)
+assert count() == before
+threads._visits(100)
+assert count() == before + 3
+threads._visits(100)
+threads.set_num_threads(2)
+threads._visits(100)
+assert count() == before + 3
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
+def test_workers_block_signals_and_sleep():
+    code = """
+import time
+from pathlib import Path
+from lucid._kernels import threads
+known = {path.name for path in Path("/proc/self/task").iterdir()}
+threads.set_num_threads(3)
+threads._visits(100)
+workers = [path for path in Path("/proc/self/task").iterdir() if path.name not in known]
+assert len(workers) == 2
+time.sleep(0.2)
+for worker in workers:
+    fields = dict(line.split(":", 1) for line in (worker / "status").read_text().splitlines())
+    assert fields["State"].split()[0] == "S", fields["State"]
+    blocked = int(fields["SigBlk"], 16)
+    assert all(blocked >> (n - 1) & 1 for n in (2, 10, 14, 15)), fields["SigBlk"]
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_a_forked_child_starts_its_own_workers():
+    threads.set_num_threads(3)
+    threads._visits(1000)
+    stop = threading.Event()
+
+    def keep_the_pool_busy():
+        while not stop.is_set():
+            threads._visits(1000)
+
+    other = threading.Thread(target=keep_the_pool_busy)
+    other.start()
+    try:
+        for _ in range(5):
+            child = os.fork()
+            if child == 0:
+                good = False
+                try:
+                    good = all(threads._visits(1000) == [1] * 1000 for _ in range(10))
+                    if Path("/proc/self/task").exists():
+                        good = good and os_threads() == 3
+                finally:
+                    os._exit(0 if good else 1)
+            deadline = time.monotonic() + 20
+            while (done := os.waitpid(child, os.WNOHANG)) == (0, 0):
+                if time.monotonic() > deadline:
+                    os.kill(child, signal.SIGKILL)
+                    os.waitpid(child, 0)
+                    pytest.fail("the pool hangs in a forked child")
+                time.sleep(0.01)
+            assert os.waitstatus_to_exitcode(done[1]) == 0
+    finally:
+        stop.set()
+        other.join()
+    assert threads._visits(1000) == [1] * 1000
+
+
+def test_exit_is_clean_and_quick():
+    code = "from lucid._kernels import threads; threads.set_num_threads(8); threads._visits(999)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
