@@ -179,7 +179,7 @@ static double lucid_fold(const lucid_sum *sum, int first, int step) {
         lucid_add(&high, &low, sum->high[i]);
         low += sum->low[i];
     }
-    return high + low;
+    return isfinite(high) ? high + low : high; /* the low part of an inf is NaN */
 }
 
 /* ---- running a job over a list of views -------------------------------------------------- */
