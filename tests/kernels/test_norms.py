@@ -178,6 +178,9 @@ def test_where_the_squares_leave_the_range():
 def test_overflow_of_the_norm_itself_is_inf_without_nonfinite_elements():
     for p in (1.0, 2.0, 2.5):
         assert norms.total_norm([np.full(100, 1.7e308)], p) == (math.inf, 0)
+        huge = [np.array([complex(1.7e308, -1.7e308)])]
+        assert norms.total_norm(huge, p) == (math.inf, 0)
+        np.testing.assert_array_equal(norms.stats(huge)[0, 3:], [0, 0, 0, 1])
 
 
 @pytest.mark.parametrize("p", POWERS)
