@@ -13,9 +13,10 @@ from lucid._core import dtype as dtypes
 from lucid._core.device import as_device
 from lucid._core.op import operation
 from lucid._core.tape import new_memory
-from lucid._core.tensor import Tensor, memory_of, to_array, wrap
+from lucid._core.tensor import Tensor, to_array, wrap
 from lucid.errors import ShapeError
 from lucid.ops._dims import shape_of
+from lucid.ops.pointwise import cast
 from lucid.ops.shape import array_of, broadcast_to, reshape
 
 Array = np.ndarray
@@ -62,7 +63,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     as_device(device)
     if isinstance(data, Tensor):
         wanted = data.dtype if dtype is None else dtypes.as_dtype(dtype, "as_tensor")
-        return data if data.dtype == wanted else _cast(data, wanted)
+        return data if data.dtype == wanted else cast(data, wanted)
     array = to_array(data, dtype, "as_tensor", copy=False)
     return _shared(array) if isinstance(data, np.ndarray) and array is data else wrap(array)
 
@@ -100,7 +101,7 @@ def asarray(
             raise ValueError(
                 f"asarray: {source.dtype} to {wanted} needs a copy; got copy=False"
             )
-        source = _cast(source, wanted)
+        source = cast(source, wanted)
     return _finish(source, requires_grad)
 
 
@@ -164,12 +165,6 @@ def _shared(array: np.ndarray) -> Tensor:
 
 def _finish(out: Tensor, requires_grad: bool) -> Tensor:
     return out.requires_grad_() if requires_grad else out
-
-
-def _cast(x: Tensor, dtype: np.dtype) -> Tensor:
-    from lucid.ops.conversion import to  # which needs creation
-
-    return to(x, dtype)
 
 
 # -------------------------------------------------------------------- of one value
@@ -439,28 +434,6 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     return tuple(grids)
 
 
-def cartesian_prod(*tensors: Tensor) -> Tensor:
-    """Every combination of one element from each of the 1-D tensors, as rows."""
-    from lucid.ops.join import stack  # which needs creation's neighbours
-
-    if len(tensors) == 1:
-        return tensors[0]
-    return stack([reshape(grid, (-1,)) for grid in meshgrid(*tensors)], 1)
-
-
-def combinations(x: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
-    """Every choice of ``r`` elements of the 1-D tensor ``x``, in order, as rows."""
-    import itertools
-
-    from lucid.ops.indexing import getitem
-
-    if array_of(x, "combinations").ndim != 1:
-        raise ShapeError(f"combinations: x must be 1-D; got {x.shape}")
-    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
-    rows = np.array(list(choose(range(len(x)), r)), np.intp).reshape(-1, r)
-    return getitem(x, rows)
-
-
 def one_hot(x: Tensor, num_classes: int = -1) -> Tensor:
     """Rows of zeros with a one at the given class.
 
@@ -549,7 +522,7 @@ def is_complex(x: Tensor) -> bool:
 FUNCTIONS = (
     "tensor scalar_tensor as_tensor asarray from_numpy from_dlpack frombuffer zeros ones empty full "
     "zeros_like ones_like empty_like full_like arange linspace logspace eye tril_indices "
-    "triu_indices meshgrid cartesian_prod combinations complex polar numel is_tensor "
+    "triu_indices meshgrid one_hot complex polar numel is_tensor "
     "is_floating_point is_complex"
 ).split()
 METHODS = "new_zeros new_ones new_empty new_tensor new_full".split()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 from typing import Any
 
@@ -13,6 +14,7 @@ from lucid._core.tensor import Tensor
 from lucid.errors import ShapeError
 from lucid.ops._dims import dims as all_dims
 from lucid.ops._dims import one_dim, shape_of
+from lucid.ops.creation import meshgrid
 from lucid.ops.indexing import _index, getitem
 from lucid.ops.pointwise import clone
 from lucid.ops.shape import (
@@ -612,10 +614,29 @@ def _border(n: int, before: int, after: int, mode: str, dim: int) -> Array:
     return (n - 1) - np.abs((n - 1) - np.abs(index))
 
 
+# -------------------------------------------------------------------- combinations
+
+
+def cartesian_prod(*tensors: Tensor) -> Tensor:
+    """Every combination of one element from each of the 1-D tensors, as rows."""
+    if len(tensors) == 1:
+        return tensors[0]
+    return stack([reshape(grid, (-1,)) for grid in meshgrid(*tensors)], 1)
+
+
+def combinations(x: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
+    """Every choice of ``r`` elements of the 1-D tensor ``x``, in order, as rows."""
+    if array_of(x, "combinations").ndim != 1:
+        raise ShapeError(f"combinations: x must be 1-D; got {x.shape}")
+    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    rows = np.array(list(choose(range(len(x)), r)), np.intp).reshape(-1, r)
+    return getitem(x, rows)
+
+
 FUNCTIONS = (
     "cat concat concatenate stack hstack vstack row_stack dstack column_stack split chunk "
     "split_with_sizes tensor_split hsplit vsplit dsplit unbind tile repeat_interleave flip fliplr "
-    "flipud roll rot90 tril triu diag_embed diag diagflat"
+    "flipud roll rot90 tril triu diag_embed diag diagflat cartesian_prod combinations"
 ).split()
 METHODS = (
     "split split_with_sizes chunk tensor_split hsplit vsplit dsplit unbind repeat tile "
