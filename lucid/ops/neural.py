@@ -163,7 +163,6 @@ def cross_entropy(
 
 
 _cross_entropy_op = cross_entropy.op
-_NEEDS_LOGITS = (True, False, False)
 
 
 def cross_entropy_loss(
@@ -183,7 +182,7 @@ def cross_entropy_loss(
     result = wrap(out)
     if mode.recording and (edge := edge_of(x)) is not None:
         record(
-            _cross_entropy_op.plan(_NEEDS_LOGITS),
+            _cross_entropy_op.plan(1),
             (edge, None, None),
             (x, target, weight),
             (logits, classes, weights),
@@ -193,15 +192,13 @@ def cross_entropy_loss(
     return result
 
 
-@cross_entropy.gradient
-def _(F, g, x, target, weight, ignore_index, label_smoothing, reduction, kept, total):  # noqa: N803
-    return (
+cross_entropy.gradient(
+    x=lambda F, g, x, target, weight, ignore_index, label_smoothing, reduction, kept, total: (
         F.cross_entropy_backward(
             g, x, target, weight, ignore_index, label_smoothing, reduction, kept, total
-        ),
-        None,
-        None,
+        )
     )
+)
 
 
 def _cross_entropy_backward(
