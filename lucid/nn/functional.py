@@ -7,7 +7,7 @@ from typing import Any
 from lucid._core.tensor import Tensor
 from lucid.ops import neural
 from lucid.ops.matrix import linear
-from lucid.ops.neural import log_softmax, reduction_of, softmax
+from lucid.ops.neural import log_softmax, softmax
 from lucid.ops.pointwise import relu
 
 __all__ = ["cross_entropy", "linear", "log_softmax", "relu", "softmax"]
@@ -45,5 +45,5 @@ def cross_entropy(
         1.1269
     """
     return neural.cross_entropy_loss(
-        input, target, weight, ignore_index, label_smoothing, reduction_of(reduction, "cross_entropy")
+        input, target, weight, ignore_index, label_smoothing, reduction
     )

@@ -83,19 +83,6 @@ fused_rule(
 
 # -------------------------------------------------------------------- cross-entropy
 
-REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
-
-
-def reduction_of(name: Any, caller: str) -> int:
-    """The kernels' number for a reduction."""
-    try:
-        return REDUCTIONS[name]
-    except (KeyError, TypeError):
-        raise ValueError(
-            f"{caller}: reduction must be 'none', 'mean' or 'sum'; got {name!r}"
-        ) from None
-
-
 def _rows(x: Array) -> Array:
     """Logits as (rows, classes): the classes are dimension 1, or 0 of a single sample."""
     if x.ndim == 2:
@@ -122,7 +109,7 @@ def _cross_entropy(
     weight: Array | None,
     ignore_index: int,
     label_smoothing: float,
-    reduction: int,
+    reduction: str,
 ) -> tuple[Array, Array, float]:
     """The loss, what backward needs of the rows, and what the mean divided by."""
     if x.ndim == 2 and target.ndim == 1:
@@ -131,7 +118,7 @@ def _cross_entropy(
     loss, kept, total = B.cross_entropy(
         _rows(x), target.reshape(-1), weight, ignore_index, label_smoothing, reduction
     )
-    return (loss.reshape(target.shape) if reduction == 0 else loss), kept, total
+    return (loss.reshape(target.shape) if reduction == "none" else loss), kept, total
 
 
 @operation(3)
@@ -141,7 +128,7 @@ def cross_entropy(
     weight: Array | None = None,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
-    reduction: int = 1,
+    reduction: str = "mean",
     kept: Any = None,
     total: Any = None,
 ) -> Array:
@@ -156,7 +143,7 @@ def cross_entropy(
         weight: a factor for each class.
         ignore_index: a target that counts for nothing.
         label_smoothing: how much of the probability is spread over all classes.
-        reduction: 0 none, 1 mean, 2 sum.
+        reduction: "mean" (over the weights of the targets that count), "sum" or "none".
         kept, total: what forward leaves for backward; not to be given.
     """
     return _cross_entropy(x, target, weight, ignore_index, label_smoothing, reduction)[0]
@@ -171,7 +158,7 @@ def cross_entropy_loss(
     weight: Tensor | None = None,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
-    reduction: int = 1,
+    reduction: str = "mean",
 ) -> Tensor:
     """:func:`cross_entropy` recorded together with what its kernel leaves for backward."""
     logits, classes = x._data, target._data
@@ -208,7 +195,7 @@ def _cross_entropy_backward(
     weight: Array | None,
     ignore_index: int,
     label_smoothing: float,
-    reduction: int,
+    reduction: str,
     kept: Any,
     total: Any,
 ) -> Array:
@@ -229,7 +216,7 @@ def _cross_entropy_backward_composed(
     weight: Any,
     ignore_index: int,
     label_smoothing: float,
-    reduction: int,
+    reduction: str,
     kept: Any,
     total: Any,
 ) -> Any:
@@ -238,9 +225,9 @@ def _cross_entropy_backward_composed(
         x.shape, x.dtype, _array(target), _array(weight), ignore_index, label_smoothing
     )
     spread = F.sub(F.mul(F.softmax(x, dim, None), wanted.sum(dim, keepdims=True)), wanted)
-    if reduction == 0:
+    if reduction == "none":
         g = F.reshape(g, (*x.shape[:dim], 1, *x.shape[dim + 1 :]))
-    elif reduction == 1:
+    elif reduction == "mean":
         g = F.div(g, total)
     return F.mul(spread, g)
 
