@@ -4,12 +4,4 @@ from lucid._backend.reference import *  # noqa: F403
 from lucid._kernels import norms
 from lucid._kernels.gemm import linear, linear_backward, matmul
 from lucid._kernels.pointwise import *  # noqa: F403
-from lucid._kernels.rowwise import (
-    cross_entropy,
-    cross_entropy_backward,
-    log_softmax,
-    log_softmax_backward,
-    softmax,
-    softmax_backward,
-    sum,
-)
+from lucid._kernels.rowwise import *  # noqa: F403
