@@ -329,6 +329,7 @@ def sgd(
     double dampening=0, double weight_decay=0, bint nesterov=False, bint maximize=False,
     double grad_scale=1,
 ):
+    """SGD; a `None` in `momentum_buffers` is replaced by a buffer that starts as the gradient."""
     cdef Py_ssize_t i, count = PyList_GET_SIZE(params)
     cdef list buffers = momentum_buffers
     cdef lucid_update* u
@@ -358,6 +359,7 @@ def adam(
     double lr, double beta1=0.9, double beta2=0.999, double eps=1e-8, double weight_decay=0,
     bint decoupled=False, bint maximize=False, double grad_scale=1,
 ):
+    """Adam, or AdamW if `decoupled`; AMSGrad if there is a list `max_exp_avg_sqs`."""
     cdef Py_ssize_t i
     cdef double t, last = -1, bias1 = 1, bias2 = 1
     cdef lucid_update* u
@@ -386,6 +388,7 @@ def adamax(
     double beta1=0.9, double beta2=0.999, double eps=1e-8, double weight_decay=0,
     bint maximize=False, double grad_scale=1,
 ):
+    """Adamax: Adam in the infinity norm."""
     cdef Py_ssize_t i
     cdef lucid_update* u
     cdef Batch batch = prepare(
@@ -406,6 +409,7 @@ def nadam(
     double lr, double beta1=0.9, double beta2=0.999, double eps=1e-8, double weight_decay=0,
     double momentum_decay=4e-3, bint decoupled=False, bint maximize=False, double grad_scale=1,
 ):
+    """NAdam: Adam with Nesterov momentum."""
     cdef Py_ssize_t i
     cdef double t, mu, mu_next, product
     cdef lucid_update* u
@@ -437,6 +441,7 @@ def radam(
     double beta1=0.9, double beta2=0.999, double eps=1e-8, double weight_decay=0,
     bint decoupled=False, bint maximize=False, double grad_scale=1,
 ):
+    """RAdam: Adam with a rectified variance."""
     cdef Py_ssize_t i
     cdef double t, bias2, length, longest = 2 / (1 - beta2) - 1  # of the average, in steps
     cdef lucid_update* u
@@ -470,6 +475,7 @@ def rmsprop(
     double lr, double alpha=0.99, double eps=1e-8, double weight_decay=0, double momentum=0,
     bint maximize=False, double grad_scale=1,
 ):
+    """RMSprop; centered if there is a list `grad_avgs`, with momentum if `momentum_buffers`."""
     cdef Py_ssize_t i
     cdef lucid_update* u
     cdef Batch batch = prepare(
@@ -489,6 +495,7 @@ def adagrad(
     list params, list grads, list sums, list steps, double lr, double lr_decay=0,
     double eps=1e-10, double weight_decay=0, bint maximize=False, double grad_scale=1,
 ):
+    """Adagrad."""
     cdef Py_ssize_t i
     cdef lucid_update* u
     cdef Batch batch = prepare(
@@ -508,6 +515,7 @@ def adadelta(
     double rho=0.9, double eps=1e-6, double weight_decay=0, bint maximize=False,
     double grad_scale=1,
 ):
+    """Adadelta."""
     cdef Py_ssize_t i
     cdef lucid_update* u
     cdef Batch batch = prepare(
@@ -528,6 +536,7 @@ def asgd(
     double lambd=1e-4, double alpha=0.75, double t0=1e6, double weight_decay=0,
     bint maximize=False, double grad_scale=1,
 ):
+    """Averaged SGD; the averages are `axs`."""
     cdef Py_ssize_t i
     cdef double t
     cdef lucid_update* u
@@ -553,6 +562,7 @@ def rprop(
     double etaplus=1.2, double step_size_min=1e-6, double step_size_max=50, bint maximize=False,
     double grad_scale=1,
 ):
+    """Resilient backpropagation."""
     cdef Py_ssize_t i
     cdef lucid_update* u
     cdef Batch batch = prepare(
@@ -572,6 +582,7 @@ def lion(
     list params, list grads, list exp_avgs, double lr, double beta1=0.9, double beta2=0.99,
     double weight_decay=0, bint maximize=False, double grad_scale=1,
 ):
+    """Lion: the sign of an interpolated momentum."""
     cdef Py_ssize_t i
     cdef lucid_update* u
     cdef Batch batch = prepare("lion", LUCID_LION, params, grads, (exp_avgs,), ("exp_avgs",))
