@@ -1,0 +1,450 @@
+"""The backward pass: walks the tape from the youngest node to the oldest, without recursion.
+
+What every operation needs is done here and nowhere else: adding up the gradients of a tensor that
+was used several times, undoing broadcasting and dtype promotion, hooks, version checks, freeing.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from lucid._core.grad_mode import enable_grad, mode, no_grad
+from lucid._core.op import ARRAYS, TENSORS
+from lucid._core.tape import FREED, Node, Output
+from lucid._core.tensor import Tensor, edge_of, note_write, refresh, to_array, wrap
+from lucid.errors import NonFiniteError
+
+_seq = attrgetter("seq")
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Adds to ``.grad`` of the leaves the gradient of ``tensors`` with respect to them.
+
+    Args:
+        tensors: a tensor or several; the roots of the graph.
+        grad_tensors: the gradient of each root; may be left out for roots of one element.
+        retain_graph: keep what the graph saved, to go through it again; default ``create_graph``.
+        create_graph: record the backward pass itself, for higher derivatives.
+        inputs: accumulate into these tensors only.
+
+    Raises:
+        RuntimeError: a root does not require grad, or has more than one element and no gradient.
+        GraphFreedError: the graph was used before, without ``retain_graph``.
+        InPlaceError: something it saved was written to since.
+
+    Example:
+        >>> x = lucid.tensor([1.0, 2.0], requires_grad=True)
+        >>> lucid.autograd.backward((x * x).sum())
+        >>> x.grad
+        tensor([2., 4.])
+    """
+    roots = _roots(_sequence(tensors), grad_tensors, "backward", create_graph)
+    targets = None
+    if inputs is not None:
+        targets = _sequence(inputs)
+        if not targets:
+            raise RuntimeError("backward: inputs must not be empty; leave it out to reach all leaves")
+        _check_inputs(targets, "backward")
+    retain = create_graph if retain_graph is None else retain_graph
+    found = _run(roots, [edge_of(x) for x in targets] if targets else None, retain, create_graph)
+    if targets is None:
+        return
+    for x, gradient in zip(targets, found, strict=True):
+        if gradient is not None:
+            _accumulate(x, gradient, create_graph)
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of ``outputs`` with respect to ``inputs``; touches no ``.grad``.
+
+    Args:
+        outputs, grad_outputs, retain_graph, create_graph: as for :func:`backward`.
+        inputs: a tensor or several, leaves or not.
+        allow_unused: return ``None`` for an input that the outputs do not depend on.
+        materialize_grads: return zeros for such an input.
+
+    Raises:
+        RuntimeError: an input does not require grad, or is unused and ``allow_unused`` is not set.
+
+    Example:
+        >>> x = lucid.tensor(3.0, requires_grad=True)
+        >>> (g,) = lucid.autograd.grad(x**3, x, create_graph=True)
+        >>> lucid.autograd.grad(g, x)
+        (tensor(18.),)
+    """
+    if materialize_grads and allow_unused is False:
+        raise ValueError("grad: materialize_grads=True allows unused inputs; got allow_unused=False")
+    targets = _sequence(inputs)
+    _check_inputs(targets, "grad")
+    roots = _roots(_sequence(outputs), grad_outputs, "grad", create_graph)
+    retain = create_graph if retain_graph is None else retain_graph
+    found = _run(roots, [edge_of(x) for x in targets], retain, create_graph)
+    results: list[Tensor | None] = []
+    for i, (x, gradient) in enumerate(zip(targets, found, strict=True)):
+        if gradient is None and materialize_grads:
+            gradient = np.zeros_like(x._data)
+        if gradient is None and not allow_unused:
+            raise RuntimeError(
+                f"grad: the outputs do not depend on inputs[{i}]; "
+                "pass allow_unused=True to get None for it"
+            )
+        results.append(gradient if gradient is None or create_graph and isinstance(gradient, Tensor)
+                       else wrap(_own(gradient)))  # fmt: skip
+    return tuple(results)
+
+
+def _sequence(tensors: Any) -> list[Tensor]:
+    found = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    for i, x in enumerate(found):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"backward: expected Tensors; got {type(x).__name__} at position {i}")
+    return found
+
+
+def _check_inputs(inputs: Sequence[Tensor], caller: str) -> None:
+    for i, x in enumerate(inputs):
+        if not x.requires_grad:
+            raise RuntimeError(f"{caller}: inputs[{i}] does not require grad")
+
+
+def _roots(
+    tensors: Sequence[Tensor], gradients: Any, caller: str, create_graph: bool
+) -> list[tuple[Any, Any]]:
+    """``(edge, gradient)`` of each root, checked."""
+    if gradients is None:
+        gradients = [None] * len(tensors)
+    elif not isinstance(gradients, (list, tuple)):
+        gradients = [gradients]
+    if len(gradients) != len(tensors):
+        raise RuntimeError(
+            f"{caller}: expected a gradient for each of the {len(tensors)} tensors; "
+            f"got {len(gradients)}"
+        )
+    roots = []
+    for x, gradient in zip(tensors, gradients, strict=True):
+        edge = edge_of(x)
+        if edge is None:
+            raise RuntimeError(
+                f"{caller}: the tensor does not require grad and was not made from one that does; "
+                "set requires_grad on the inputs, and compute outside no_grad()"
+            )
+        if gradient is None:
+            if x._data.size != 1:
+                raise RuntimeError(
+                    f"{caller}: a gradient can be left out only for a tensor of one element; "
+                    f"this one has shape {x.shape}: pass gradient=, or reduce it, e.g. by sum()"
+                )
+            gradient = np.ones(x._data.shape, x._data.dtype)
+        else:
+            array = gradient._data if isinstance(gradient, Tensor) else None
+            if array is None:
+                array = to_array(gradient, x._data.dtype, caller, copy=False)
+            if array.shape != x._data.shape:
+                raise RuntimeError(
+                    f"{caller}: the gradient must have the tensor's shape {x.shape}; "
+                    f"got {array.shape}"
+                )
+            if not (create_graph and isinstance(gradient, Tensor)):
+                gradient = array
+        if create_graph and not isinstance(gradient, Tensor):
+            gradient = wrap(gradient)
+        roots.append((edge, gradient))
+    return roots
+
+
+def _reachable(roots: Iterable[Any]) -> list[Any]:
+    """Every node below the roots, the youngest first."""
+    seen: set[Any] = set()
+    stack = [edge for edge in roots if not isinstance(edge, Tensor)]
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if type(node) is Output:
+            stack.append(node.node)
+            continue
+        for edge in node.inputs:
+            if edge is not None and not isinstance(edge, Tensor) and edge not in seen:
+                stack.append(edge)
+    return sorted(seen, key=_seq, reverse=True)
+
+
+def _leading_to(nodes: Sequence[Any], targets: set[Any]) -> set[Any]:
+    """The nodes from which a gradient can reach a target."""
+    wanted = set(targets)
+    for node in reversed(nodes):
+        below = (node.node,) if type(node) is Output else node.inputs
+        if any(edge in wanted for edge in below if edge is not None):
+            wanted.add(node)
+    return wanted
+
+
+def _run(
+    roots: Sequence[tuple[Any, Any]], targets: list[Any] | None, retain: bool, create_graph: bool
+) -> list[Any]:
+    """Carries the roots' gradients down the tape; into the leaves' ``.grad`` without targets."""
+    nodes = _reachable(edge for edge, _ in roots)
+    wanted = None if targets is None else _leading_to(nodes, set(targets))
+    captured: dict[Any, Any] = {}
+    # Rules run on arrays and record nothing, or on tensors and record everything.
+    with enable_grad() if create_graph else no_grad():
+        pending = _Pending(create_graph)
+        for edge, gradient in roots:
+            pending.add(edge, gradient, True)
+        for node in nodes:
+            gradient = pending.pop(node)
+            if gradient is None or wanted is not None and node not in wanted:
+                continue
+            if node.hooks:
+                gradient = _run_hooks(node.hooks, gradient, node.shape, node.name)
+            if targets is not None and node in targets:
+                captured[node] = gradient
+            if type(node) is Output:
+                pending.add_output(node, gradient)
+                continue
+            node.check()
+            _propagate(node, gradient, pending, wanted, create_graph)
+            if not retain and node.plan.tracked:
+                node.saved, node.versions = FREED, ()
+        gradient = None  # or a leaf's gradient might look as if somebody else held it
+        for leaf in pending.leaves():
+            if targets is not None and leaf not in wanted:  # type: ignore[operator]
+                continue
+            gradient = pending.pop(leaf)
+            if leaf._hooks:
+                gradient = _run_hooks(leaf._hooks, gradient, leaf.shape, "a leaf")
+            if targets is None:
+                _accumulate(leaf, gradient, create_graph)
+            else:
+                captured[leaf] = gradient
+    return [] if targets is None else [captured.get(edge) for edge in targets]
+
+
+class _Pending:
+    """The gradients on their way, added up per edge."""
+
+    __slots__ = ("_gradients", "_summed", "add_arrays")
+
+    def __init__(self, create_graph: bool) -> None:
+        self._gradients: dict[Any, Any] = {}
+        self._summed: set[Any] = set()
+
+    def add(self, edge: Any, gradient: Any, checked: bool = False) -> None:
+        if gradient.shape != edge.shape or gradient.dtype is not edge.dtype:
+            gradient = _fit(gradient, edge)
+        before = self._gradients.get(edge)
+        if before is None:
+            self._gradients[edge] = gradient
+        elif isinstance(before, Tensor):
+            self._gradients[edge] = TENSORS.add(before, gradient)
+        elif edge in self._summed:
+            np.add(before, gradient, out=before)
+        else:
+            self._gradients[edge] = np.asarray(ARRAYS.add(before, gradient))
+            self._summed.add(edge)
+
+    def add_output(self, output: Output, gradient: Any) -> None:
+        node = output.node
+        gradients = self._gradients.get(node)
+        if gradients is None:
+            gradients = self._gradients[node] = [None] * len(node.shape)
+        gradients[output.index] = gradient
+
+    def pop(self, edge: Any) -> Any:
+        return self._gradients.pop(edge, None)
+
+    def leaves(self) -> list[Tensor]:
+        return [edge for edge in self._gradients if isinstance(edge, Tensor)]
+
+
+def _propagate(node: Node, gradient: Any, pending: _Pending, wanted: Any, create_graph: bool) -> None:
+    """Applies the node's rules and hands each result to its edge."""
+    saved = node.saved
+    F = ARRAYS  # noqa: N806
+    if create_graph:
+        F = TENSORS  # noqa: N806
+        saved = _as_tensors(node)
+    for index, rule, arguments in node.plan.rules:
+        if index >= 0:
+            edge = node.inputs[index]
+            if wanted is None or edge in wanted:
+                result = rule(F, gradient, *arguments(saved))
+                if mode.anomaly:
+                    _check_anomaly(node, result)
+                if result is not None:
+                    pending.add(edge, result)
+            continue
+        results = rule(F, gradient, *arguments(saved))
+        if mode.anomaly:
+            for result in results:
+                _check_anomaly(node, result)
+        for edge, result in zip(node.inputs, results, strict=True):
+            if edge is not None and result is not None and (wanted is None or edge in wanted):
+                pending.add(edge, result)
+
+
+def _as_tensors(node: Node) -> tuple[Any, ...]:
+    """What the node saved, as tensors that lead on to where they came from."""
+    saved = list(node.saved)
+    for place, index, _ in node.plan.tracked:
+        array = saved[place]
+        if isinstance(array, np.ndarray):
+            edge: Any = node if index < 0 else node.inputs[index]
+            saved[place] = edge if isinstance(edge, Tensor) and edge.dtype is array.dtype else (
+                _leading(array, edge)
+            )  # fmt: skip
+    return tuple(saved)
+
+
+def _leading(array: np.ndarray, edge: Any) -> Tensor:
+    tensor = wrap(array)
+    if edge is not None and not isinstance(edge, Tensor):
+        tensor._node, tensor._requires_grad = edge, True
+    elif edge is not None:
+        return TENSORS.cast(edge, array.dtype)
+    return tensor
+
+
+def _fit(gradient: Any, edge: Any) -> Any:
+    """Undoes broadcasting and promotion: the gradient in the shape and dtype of what it is for."""
+    if not isinstance(gradient, (Tensor, np.ndarray)):
+        gradient = np.asarray(gradient)
+    if gradient.dtype is not edge.dtype:
+        F = TENSORS if isinstance(gradient, Tensor) else ARRAYS  # noqa: N806
+        if gradient.dtype.kind == "c" and edge.dtype.kind != "c":
+            gradient = F.real(gradient)
+        if gradient.dtype != edge.dtype:
+            gradient = F.cast(gradient, edge.dtype)
+    if gradient.shape != edge.shape:
+        F = TENSORS if isinstance(gradient, Tensor) else ARRAYS  # noqa: N806
+        gradient = F.sum_to(gradient, edge.shape)
+    return gradient
+
+
+def _run_hooks(hooks: list[Callable[..., Any]], gradient: Any, shape: Any, name: str) -> Any:
+    is_tensor = isinstance(gradient, Tensor)
+    tensor = gradient if is_tensor else wrap(gradient)
+    for hook in list(hooks):
+        result = hook(tensor)
+        if result is None:
+            continue
+        if not isinstance(result, Tensor) or result.shape != shape:
+            raise RuntimeError(
+                f"hook of {name}: must return None or a Tensor of the gradient's shape {shape}; "
+                f"got {result.shape if isinstance(result, Tensor) else type(result).__name__}"
+            )
+        tensor = result
+    return tensor if is_tensor else tensor._data
+
+
+def _own(gradient: Any) -> np.ndarray:
+    """The gradient in memory that nobody else refers to: itself where that is so, else a copy."""
+    array = gradient._data if isinstance(gradient, Tensor) else gradient
+    return array.copy()
+
+
+def _accumulate(leaf: Tensor, gradient: Any, create_graph: bool) -> None:
+    """Adds to ``leaf.grad``; a gradient that nobody else holds becomes ``.grad`` without a copy."""
+    before = leaf._grad
+    if isinstance(gradient, Tensor):
+        leaf._grad = gradient.clone() if before is None else before + gradient  # type: ignore[attr-defined]
+    elif before is None:
+        # Held by the caller's variable, this one and the call: nobody else will write to it.
+        if sys.getrefcount(gradient) > 3 or gradient.base is not None or not (
+            gradient.flags.c_contiguous and gradient.flags.writeable
+        ):  # fmt: skip
+            gradient = gradient.copy()
+        leaf._grad = wrap(gradient)
+    elif create_graph or before._node is not None:
+        leaf._grad = wrap(before._data + gradient)
+    else:
+        np.add(before._data, gradient, out=before._data)
+        note_write(before)
+    if leaf._accumulate_hooks:
+        for hook in list(leaf._accumulate_hooks):
+            hook(leaf)
+
+
+# -------------------------------------------------------------------- anomaly detection
+
+
+class detect_anomaly:  # noqa: N801
+    """Finds the first operation whose backward makes a NaN, and where it was called.
+
+    Inside, every recorded operation remembers its call stack, and backward raises
+    :class:`lucid.errors.NonFiniteError` at the first gradient with a NaN.
+
+    Args:
+        check_nan: whether to look for NaNs; without, only the call stacks are kept.
+
+    Example:
+        >>> x = lucid.tensor(-1.0, requires_grad=True)
+        >>> with lucid.autograd.detect_anomaly():
+        ...     lucid.sqrt(x).backward()
+        Traceback (most recent call last):
+        lucid.errors.NonFiniteError: ...
+    """
+
+    def __init__(self, check_nan: bool = True) -> None:
+        self.check_nan = check_nan
+        self._outside: list[tuple[Any, Any]] = []
+
+    def __enter__(self) -> None:
+        self._outside.append((mode.recording, mode.anomaly))
+        mode.anomaly = "nan" if self.check_nan else "trace"  # type: ignore[assignment]
+        if mode.recording:
+            mode.recording = "anomaly"
+
+    def __exit__(self, *exc: object) -> None:
+        mode.recording, mode.anomaly = self._outside.pop()
+
+
+def _check_anomaly(node: Node, result: Any) -> None:
+    if result is None or mode.anomaly != "nan":
+        return
+    array = result._data if isinstance(result, Tensor) else np.asarray(result)
+    if np.isnan(array).any():
+        where = f"; it was called here:\n{node.trace}" if node.trace else (
+            " (run the forward pass inside detect_anomaly() too to see where it was called)"
+        )  # fmt: skip
+        raise NonFiniteError(
+            f"backward: {node.name} returned a gradient with NaN in it "
+            f"({int(np.isnan(array).sum())} of {array.size} elements){where}"
+        )
+
+
+def _tensor_backward(
+    self: Tensor,
+    gradient: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    backward(self, None if gradient is None else [gradient], retain_graph, create_graph, inputs)
+
+
+_tensor_backward.__doc__ = backward.__doc__
+_tensor_backward.__name__ = "backward"
+Tensor.backward = _tensor_backward  # type: ignore[attr-defined]
+__all__ = ["backward", "detect_anomaly", "grad"]

@@ -1,0 +1,134 @@
+"""In-place operations: made from an operation and a way to write its result.
+
+``x.mul_(y)`` computes what ``mul(x, y)`` computes, in ``x``'s memory, and replaces ``x``'s node by
+the one that ``mul`` would have made. Where ``x`` is a view, it is the base whose node is replaced,
+by "the base with this part written over", and the views take their nodes from it anew when they
+are next used (:func:`lucid._core.tensor.refresh`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from lucid._core.grad_mode import mode
+from lucid._core.op import TENSORS, Op, _operand, record
+from lucid._core.tensor import Tensor, edge_of, memory_of, view_chain, wrap
+
+
+def in_place(operation: Any, write: Callable[..., None] | None = None) -> Any:
+    """The in-place form of ``operation``: ``name_``.
+
+    Args:
+        operation: a declared operation whose first input is what is overwritten.
+        write: ``write(array, *other arrays, *attributes)`` puts the result into ``array``; without
+            it the forward function's result is copied over.
+    """
+    op: Op = operation.op
+
+    def call(x: Any, *args: Any, **kwargs: Any) -> Tensor:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{op.name}_: x must be a Tensor; got {type(x).__name__}")
+        bound = op.bind((x, *args), kwargs)
+        count = len(op.inputs)
+        inputs, attributes = bound[:count], bound[count:]
+        edges = _edges(op, x, inputs)
+        memory = memory_of(x)
+        arrays = [x._data, *(_other(value, x._data, op) for value in inputs[1:])]
+        if not x._data.flags.writeable:
+            raise ValueError(f"{op.name}_: the tensor's memory is read-only")
+        if write is None:
+            _copy_over(op, x._data, op.forward(*arrays, *attributes))
+        else:
+            write(*arrays, *attributes)
+        before = memory.version
+        memory.version += 1
+        if edges is not None:
+            _replace_node(op, x, edges, inputs, arrays, attributes, before)
+        return x
+
+    call.__name__ = call.__qualname__ = f"{op.name}_"
+    call.__doc__ = f"In-place :func:`lucid.{op.name}`: overwrites and returns ``x``."
+    return call
+
+
+def _edges(op: Op, x: Tensor, inputs: list[Any]) -> tuple[Any, ...] | None:
+    """An edge per input, or None where nothing is to be recorded; refuses what must not be."""
+    if not mode.recording:
+        return None
+    edges = tuple([edge_of(value) if isinstance(value, Tensor) else None for value in inputs])
+    base = x if x._view is None else x._base
+    if isinstance(edges[0], Tensor) or (base is not None and base._requires_grad and not base._node):
+        raise RuntimeError(
+            f"{op.name}_: a leaf that requires grad, or a view of one, cannot be changed in place "
+            "while operations are recorded; do it inside lucid.no_grad(), or out of place"
+        )
+    return edges if any(edge is not None for edge in edges) else None
+
+
+def _other(value: Any, array: np.ndarray, op: Op) -> Any:
+    other = value._data if isinstance(value, Tensor) else _operand(value, op)
+    if isinstance(other, (float, complex)) and array.dtype.kind in "iub" or (
+        isinstance(other, complex) and array.dtype.kind == "f"
+    ):  # fmt: skip
+        raise RuntimeError(
+            f"{op.name}_: the result would not fit the tensor's dtype {array.dtype}: {other!r}; "
+            "use the out-of-place operation"
+        )
+    return other
+
+
+_CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
+
+
+def _copy_over(op: Op, array: np.ndarray, out: Any) -> None:
+    if np.shape(out) != array.shape:
+        raise RuntimeError(
+            f"{op.name}_: the result's shape {np.shape(out)} differs from the tensor's {array.shape}"
+        )
+    kind = np.asarray(out).dtype.kind
+    if _CATEGORY[kind] > _CATEGORY[array.dtype.kind]:
+        raise RuntimeError(
+            f"{op.name}_: the result's dtype {out.dtype} would not fit the tensor's {array.dtype}; "
+            "use the out-of-place operation"
+        )
+    np.copyto(array, out, casting="unsafe")
+
+
+def _replace_node(
+    op: Op,
+    x: Tensor,
+    edges: tuple[Any, ...],
+    inputs: list[Any],
+    arrays: list[Any],
+    attributes: list[Any],
+    before: int,
+) -> None:
+    memory = memory_of(x)
+    result = wrap(x._data)
+    result._base = x if x._base is None else x._base
+    plan = op.plan(tuple([edge is not None for edge in edges]))
+    record(plan, edges, inputs, arrays, attributes, result)
+    node = result._node
+    # What was kept of the tensor's old contents is gone: backward is to say so.
+    node.versions = tuple(
+        (memory, before)
+        if index >= 0 and isinstance(inputs[index], Tensor) and memory_of(inputs[index]) is memory
+        else version
+        for version, (_, index, _) in zip(node.versions, plan.tracked, strict=True)
+    )
+    if x._view is None:
+        x._node, x._requires_grad = node, True
+        x._generation += 1
+        return
+    base = x._base
+    assert base is not None
+    write_view = TENSORS.write_view.op
+    edges = (edge_of(base), node)
+    whole = wrap(base._data)
+    plan = write_view.plan((edges[0] is not None, True))
+    record(plan, edges, (base, x), (base._data, x._data), (view_chain(x),), whole)
+    base._node, base._requires_grad = whole._node, True
+    base._generation += 1

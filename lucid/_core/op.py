@@ -1,0 +1,566 @@
+"""The operation record: what one block in :mod:`lucid.ops` declares, and how a call is recorded.
+
+An operation is a forward function on arrays and one gradient rule per input::
+
+    @binary
+    def mul(x, y):
+        '''Docstring.'''
+        return B.mul(x, y)
+
+    mul.gradient(x=lambda F, g, y: F.mul(g, y), y=lambda F, g, x: F.mul(g, x))
+
+A rule gets a namespace ``F`` of operations, the gradient ``g`` of the output and whatever else
+its parameters name: an input (``x``), the output (``out``), an attribute (``dim``) or the shape or
+dtype of an input (``x_shape``, ``x_dtype``). *The parameters of a rule are the declaration of what
+the operation keeps for backward*: only what the rules of the inputs that do need a gradient name
+is kept. ``F`` is either the forward functions (ordinary backward, on arrays) or the recorded
+operations (``create_graph=True``, on tensors), so a rule is also its own second derivative.
+
+Rules need not undo broadcasting or dtype promotion: the engine does, for every edge.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import traceback
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from lucid._core import dtype as dtypes
+from lucid._core.grad_mode import ANOMALY, mode
+from lucid._core.tape import Node, Output, next_seq
+from lucid._core.tensor import (
+    Tensor,
+    View,
+    _generation_of,
+    edge_of,
+    memory_of,
+    refresh,
+    to_array,
+    wrap,
+)
+
+_new = object.__new__
+_float32 = dtypes.float32
+
+OPS: dict[str, Op] = {}
+"""Every operation by name; the tests are driven by it."""
+
+ARRAYS = SimpleNamespace()
+"""``F`` of an ordinary backward pass: forward functions, on arrays."""
+
+TENSORS = SimpleNamespace()
+"""``F`` under ``create_graph=True``: recorded operations, on tensors."""
+
+
+# The one constant that rules make themselves.
+ARRAYS.zeros = np.zeros
+TENSORS.zeros = lambda shape, dtype: wrap(np.zeros(shape, dtype))
+
+
+def fused_rule(name: str, kernel: Callable[..., Any], composed: Callable[..., Any]) -> None:
+    """Gives rules a fused ``F.name``: ``kernel`` on arrays; on tensors ``composed(F, ...)``.
+
+    ``composed`` says the same in recorded operations, which makes it differentiable again, and in
+    terms of arrays it is what the kernel is tested against.
+    """
+    setattr(ARRAYS, name, kernel)
+    setattr(TENSORS, name, functools.partial(composed, TENSORS))
+    FUSED_RULES[name] = composed
+
+
+FUSED_RULES: dict[str, Callable[..., Any]] = {}
+
+
+class Plan:
+    """The rules of one operation for one set of inputs that need a gradient.
+
+    Attributes:
+        collect: ``(arrays, out, attributes) -> saved``, made to measure.
+        tracked: ``(position in saved, input index or -1 for the output, name)`` of saved tensors.
+        rules: ``(input index, rule, saved -> its arguments)``; index -1: one rule for all inputs.
+    """
+
+    __slots__ = ("collect", "need", "op", "rules", "tracked")
+
+    def __init__(self, op: Op, need: tuple[bool, ...]) -> None:
+        self.op = op
+        self.need = need
+        wanted = (
+            [(-1, op.joint)]
+            if op.joint is not None
+            else [(i, op.rules[name]) for i, name in enumerate(op.inputs) if need[i]]
+        )
+        parameters = [list(inspect.signature(rule).parameters)[2:] for _, rule in wanted]
+        names = list(dict.fromkeys(name for group in parameters for name in group))
+        places = {name: i for i, name in enumerate(names)}
+        sources = [self._source(name) for name in names]
+        # Made by eval, as namedtuple does it: a tuple display is several times faster than a loop.
+        self.collect = eval(f"lambda a, out, k: ({''.join(s + ',' for s in sources)})")
+        self.tracked = tuple(
+            (places[name], index, name) for name in names if (index := self._tracked(name)) >= -1
+        )
+        self.rules = tuple(
+            (i, rule, eval(f"lambda s: ({''.join(f's[{places[name]}],' for name in group)})"))
+            for (i, rule), group in zip(wanted, parameters, strict=True)
+        )
+
+    def _source(self, name: str) -> str:
+        op = self.op
+        if name == "need":
+            return repr(self.need)
+        if name == "out":
+            return "out"
+        if name in op.inputs:
+            return f"a[{op.inputs.index(name)}]"
+        if name in op.attributes:
+            return f"k[{op.attributes.index(name)}]"
+        base, _, what = name.rpartition("_")
+        if what in ("shape", "dtype") and base in op.inputs:
+            return f"a[{op.inputs.index(base)}].{what}"
+        if op.variadic and name == "shapes":
+            return "[x.shape for x in a]"
+        if op.variadic and name == op.variadic:
+            return "tuple(a)"
+        raise TypeError(f"{op.name}: a gradient rule names {name!r}, which is no input or attribute")
+
+    def _tracked(self, name: str) -> int:
+        return -1 if name == "out" else self.op.inputs.index(name) if name in self.op.inputs else -2
+
+
+class Op:
+    """One operation: its name, forward function, gradient rules and the rules' plans."""
+
+    __slots__ = (
+        "__weakref__",
+        "attributes",
+        "call",
+        "defaults",
+        "floating",
+        "forward",
+        "inputs",
+        "joint",
+        "name",
+        "plans",
+        "rules",
+        "variadic",
+        "view",
+    )
+
+    def __init__(self, forward: Callable[..., Any], inputs: int | None, floating: bool, view: bool):
+        self.name = forward.__name__.rstrip("_")
+        self.forward = forward
+        parameters = list(inspect.signature(forward).parameters.values())
+        names = tuple(p.name for p in parameters)
+        self.variadic = names[0] if inputs is None else ""
+        count = 0 if inputs is None else inputs
+        first = 1 if inputs is None else inputs
+        self.inputs = names[:count]
+        self.attributes = names[first:]
+        self.defaults = tuple(p.default for p in parameters[first:])
+        self.floating = floating
+        self.view = view
+        self.rules: dict[str, Callable[..., Any]] = {}
+        self.joint: Callable[..., Any] | None = None
+        self.plans: dict[Any, Plan] = {}
+        self.call: Callable[..., Any] = forward
+        if self.name in OPS:
+            raise TypeError(f"the operation {self.name} is declared twice")
+        OPS[self.name] = self
+        setattr(ARRAYS, self.name, forward)
+
+    def gradient(self, joint: Callable[..., Any] | None = None, /, **rules: Any) -> Any:
+        """Declares the rules: one per input by name, or one that returns a tuple for all inputs."""
+        for name in rules:
+            if name not in self.inputs:
+                raise TypeError(f"{self.name} has no input {name!r}: {self.inputs}")
+        self.rules.update(rules)
+        self.joint = joint or self.joint
+        return joint
+
+    @property
+    def differentiable(self) -> bool:
+        return bool(self.rules) or self.joint is not None
+
+    def plan(self, need: tuple[bool, ...]) -> Plan:
+        """The plan for the inputs that ``need`` marks."""
+        found = self.plans.get(need)
+        if found is None:
+            for name, wanted in zip(self.inputs, need, strict=False):
+                if wanted and self.joint is None and name not in self.rules:
+                    raise RuntimeError(
+                        f"{self.name}: has no gradient with respect to {name}; detach() it"
+                    )
+            found = self.plans[need] = Plan(self, need)
+        return found
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        """The call's arguments in order, defaults filled in, NumPy's spellings accepted."""
+        names = (*((self.variadic,) if self.variadic else self.inputs), *self.attributes)
+        first = len(names) - len(self.attributes)
+        if len(args) > len(names):
+            raise TypeError(f"{self.name}: takes at most {len(names)} arguments; got {len(args)}")
+        bound = list(args)
+        bound += [inspect.Parameter.empty] * (first - len(bound))
+        bound += self.defaults[len(bound) - first :]
+        for key, value in kwargs.items():
+            name = _SPELLINGS.get(key, key) if key not in names else key
+            if name not in names:
+                raise TypeError(
+                    f"{self.name}: has no argument {key!r}; its arguments are {', '.join(names)}"
+                )
+            place = names.index(name)
+            if place < len(args):
+                raise TypeError(f"{self.name}: the argument {key!r} was given twice")
+            bound[place] = value
+        for name, value in zip(names, bound, strict=True):
+            if value is inspect.Parameter.empty:
+                raise TypeError(f"{self.name}: the argument {name!r} is missing")
+        return bound
+
+
+_SPELLINGS = {
+    "axis": "dim", "keepdims": "keepdim", "axes": "dims", "a": "x", "b": "y", "input": "x",
+    "self": "x", "other": "y", "tensor": "x",
+}  # fmt: skip
+
+
+# -------------------------------------------------------------------- recording
+
+
+def record(
+    plan: Plan,
+    edges: tuple[Any, ...],
+    inputs: Sequence[Any],
+    arrays: Sequence[Any],
+    attributes: Sequence[Any],
+    result: Tensor,
+) -> None:
+    """Puts the operation that made ``result`` on the tape."""
+    node = _new(Node)
+    out = result._data
+    node.plan = plan
+    node.inputs = edges
+    node.saved = plan.collect(arrays, out, attributes)
+    node.versions = _track(node, inputs, result) if plan.tracked else ()
+    node.seq = next_seq()
+    node.shape = out.shape
+    node.dtype = out.dtype
+    node.hooks = None
+    node.trace = None if mode.recording is not ANOMALY else _where()
+    result._node = node
+    result._requires_grad = True
+
+
+def _track(node: Node, inputs: Sequence[Any], result: Any) -> tuple[Any, ...]:
+    """``(memory, version)`` of each saved tensor; memory that others can write to is copied."""
+    versions = []
+    for place, index, _ in node.plan.tracked:
+        tensor = result if index < 0 else inputs[index]
+        if not isinstance(tensor, Tensor):  # a Python scalar
+            versions.append((_CONSTANT, 0))
+            continue
+        memory = memory_of(tensor)
+        if memory.exported is not None and memory.is_exported():
+            saved = list(node.saved)
+            saved[place] = saved[place].copy()
+            node.saved = tuple(saved)
+            versions.append((_CONSTANT, 0))
+        else:
+            versions.append((memory, memory.version))
+    return tuple(versions)
+
+
+_CONSTANT = memory_of(wrap(np.empty(0)))
+
+
+def _where() -> str:
+    """The user's part of the call stack: the frames above lucid's own."""
+    frames = [f for f in traceback.extract_stack() if "/lucid/_core/" not in f.filename]
+    return "".join(traceback.format_list(frames[-8:]))
+
+
+def _record_multiple(
+    plan: Plan,
+    edges: tuple[Any, ...],
+    inputs: Sequence[Any],
+    arrays: Sequence[Any],
+    attributes: Sequence[Any],
+    results: tuple[Tensor, ...],
+) -> None:
+    """`record` for an operation with several outputs; ``out`` in its rules is the tuple of all."""
+    node = _new(Node)
+    outs = tuple(result._data for result in results)
+    node.plan = plan
+    node.inputs = edges
+    node.saved = plan.collect(arrays, outs, attributes)
+    node.versions = tuple(
+        (_CONSTANT, 0) if index < 0 else (memory_of(inputs[index]), memory_of(inputs[index]).version)
+        for _, index, _ in plan.tracked
+    )
+    node.seq = next_seq()
+    node.shape = tuple(out.shape for out in outs)
+    node.dtype = tuple(out.dtype for out in outs)
+    node.hooks = None
+    node.trace = None if mode.recording is not ANOMALY else _where()
+    for i, result in enumerate(results):
+        if result._data.dtype.kind in "fc":
+            result._node = Output(node, i, result._data)
+            result._requires_grad = True
+
+
+def apply(op: Op, inputs: Sequence[Any], attributes: Sequence[Any]) -> Any:
+    """Runs an operation on tensors and records it where a gradient is needed: the general path."""
+    arrays = [x._data if isinstance(x, Tensor) else _operand(x, op) for x in inputs]
+    if op.floating:
+        arrays = [_as_floating(x) for x in arrays]
+    if op.variadic:
+        out = op.forward(arrays, *attributes)
+    else:
+        out = op.forward(*arrays, *attributes)
+    if type(out) is tuple:
+        return _apply_multiple(op, inputs, arrays, attributes, out)
+    if type(out) is not np.ndarray:
+        out = np.asarray(out)
+    result = wrap(out)
+    if op.view:
+        _link_view(op, inputs[0], arrays[0], attributes, result)
+    if mode.recording and op.differentiable:
+        edges = tuple([edge_of(x) if isinstance(x, Tensor) else None for x in inputs])
+        need = tuple([edge is not None for edge in edges])
+        if True in need and out.dtype.kind in "fc":
+            record(op.plan(need), edges, inputs, arrays, attributes, result)
+    return result
+
+
+def _apply_multiple(
+    op: Op, inputs: Sequence[Any], arrays: Any, attributes: Any, outs: tuple[Any, ...]
+) -> tuple[Tensor, ...]:
+    results = tuple([wrap(np.asarray(out)) for out in outs])
+    if op.view:
+        for i, result in enumerate(results):
+            _link_view(op, inputs[0], arrays[0], attributes, result, i)
+    if mode.recording and op.differentiable:
+        edges = tuple([edge_of(x) if isinstance(x, Tensor) else None for x in inputs])
+        need = tuple([edge is not None for edge in edges])
+        if True in need:
+            _record_multiple(op.plan(need), edges, inputs, arrays, attributes, results)
+    return results
+
+
+def _link_view(
+    op: Op, x: Any, array: np.ndarray, attributes: Any, result: Tensor, index: int | None = None
+) -> None:
+    """Ties a result that shares its input's memory to that input."""
+    owner = result._data.base
+    if owner is None or (owner is not array and owner is not array.base):
+        if result._data is not array:
+            return  # a copy after all, as reshape may make
+        result._data = array.view()
+    if isinstance(x, Tensor):
+        result._base = x if x._base is None else x._base
+        result._view = View(x, op, index, tuple(attributes), _generation_of(result))
+
+
+def _operand(x: Any, op: Op) -> Any:
+    """An argument that is no tensor: None and Python scalars pass, arrays are taken as they are."""
+    if x is None or isinstance(x, (bool, int, float, complex)):
+        return x
+    if isinstance(x, (np.ndarray, np.generic)):
+        return to_array(x, None, op.name, copy=False)
+    raise TypeError(f"{op.name}: expected a Tensor; got {_type_name(x)}")
+
+
+def _as_floating(x: Any) -> Any:
+    if isinstance(x, np.ndarray) and x.dtype.kind not in "fc":
+        return x.astype(dtypes.get_default_dtype())
+    return x
+
+
+def _type_name(x: Any) -> str:
+    return f"{type(x).__name__} {x!r}" if isinstance(x, str) else type(x).__name__
+
+
+# -------------------------------------------------------------------- declaring
+
+
+def _publish(op: Op, call: Any, forward: Any) -> Any:
+    functools.update_wrapper(call, forward)
+    call.op = op
+    call.gradient = op.gradient
+    op.call = call
+    setattr(TENSORS, op.name, call)
+    return call
+
+
+def operation(
+    inputs: int | None = 1, *, floating: bool = False, view: bool = False
+) -> Callable[[Callable[..., Any]], Any]:
+    """Declares an operation whose first ``inputs`` parameters are tensors (None: a list of them).
+
+    Args:
+        floating: integer inputs are first cast to the default dtype.
+        view: the result may share its first input's memory.
+    """
+
+    def declare(forward: Callable[..., Any]) -> Any:
+        op = Op(forward, inputs, floating, view)
+        arity = len(op.attributes) + (inputs or 1)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if kwargs or len(args) != arity:
+                args = op.bind(args, kwargs)  # type: ignore[assignment]
+            if inputs is None:
+                return apply(op, _tensor_list(op, args[0]), args[1:])
+            if not isinstance(args[0], Tensor) and not any(
+                isinstance(x, Tensor) for x in args[:inputs]
+            ):
+                _operand_error(op, args[:inputs])
+            return apply(op, args[:inputs], args[inputs:])
+
+        return _publish(op, call, forward)
+
+    return declare
+
+
+def _tensor_list(op: Op, tensors: Any) -> list[Any]:
+    if isinstance(tensors, Tensor) or not hasattr(tensors, "__iter__"):
+        raise TypeError(
+            f"{op.name}: {op.variadic} must be a sequence of Tensors; got {_type_name(tensors)}"
+        )
+    found = list(tensors)
+    for i, x in enumerate(found):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{op.name}: {op.variadic}[{i}] must be a Tensor; got {_type_name(x)}")
+    return found
+
+
+def _operand_error(op: Op, args: Sequence[Any]) -> None:
+    for name, x in zip(op.inputs, args, strict=False):
+        if not isinstance(x, np.ndarray):
+            raise TypeError(f"{op.name}: {name} must be a Tensor; got {_type_name(x)}")
+
+
+def unary(forward: Callable[..., Any] | None = None, *, floating: bool = False) -> Any:
+    """Declares an element-wise operation of one tensor: `operation` with a short way through."""
+    if forward is None:
+        return functools.partial(unary, floating=floating)
+    op = Op(forward, 1, floating, False)
+    need = (True,)
+
+    def call(x: Tensor) -> Tensor:
+        try:
+            a = x._data
+        except AttributeError:
+            raise TypeError(f"{op.name}: x must be a Tensor; got {_type_name(x)}") from None
+        if floating and a.dtype is not _float32 and a.dtype.kind not in "fc":
+            a = a.astype(dtypes.get_default_dtype())
+        out = forward(a)
+        if type(out) is not np.ndarray:
+            out = np.asarray(out)
+        result = wrap(out)
+        if x._view is not None:
+            refresh(x)
+        if x._requires_grad and mode.recording and op.differentiable:
+            edge = x if x._node is None else x._node
+            record(op.plan(need), (edge,), (x,), (a,), (), result)
+        return result
+
+    return _publish(op, call, forward)
+
+
+_NEEDS = ((False, False), (True, False), (False, True), (True, True))
+
+
+def binary(forward: Callable[..., Any] | None = None, *, floating: bool = False) -> Any:
+    """Declares an element-wise operation of two operands that broadcast and promote.
+
+    An operand may be a Python scalar, which does not widen the other's dtype.
+    """
+    if forward is None:
+        return functools.partial(binary, floating=floating)
+    op = Op(forward, 2, floating, False)
+    plans: list[Plan | None] = [None] * 4
+
+    def call(x: Any, y: Any) -> Tensor:
+        try:
+            a, b = x._data, y._data
+        except AttributeError:
+            x, y, a, b = _scalar_operands(op, x, y)
+        else:
+            if a.dtype is not b.dtype:
+                a, b = _meet(a, b)
+        if floating:
+            a, b = _as_floating(a), _as_floating(b)
+        out = forward(a, b)
+        if type(out) is not np.ndarray:
+            out = np.asarray(out)
+        result = wrap(out)
+        if x._view is not None:
+            refresh(x)
+        if y._view is not None:
+            refresh(y)
+        which = x._requires_grad + 2 * y._requires_grad
+        if which and mode.recording and op.differentiable:
+            plan = plans[which]
+            if plan is None:
+                plan = plans[which] = op.plan(_NEEDS[which])
+            record(
+                plan,
+                (
+                    (x if x._node is None else x._node) if which & 1 else None,
+                    (y if y._node is None else y._node) if which & 2 else None,
+                ),
+                (x, y),
+                (a, b),
+                (),
+                result,
+            )
+        return result
+
+    return _publish(op, call, forward)
+
+
+_SCALAR = wrap(np.zeros(()))
+"""Stands in for a Python scalar where only the tape is concerned: it needs no gradient."""
+
+
+def _scalar_operands(op: Op, x: Any, y: Any) -> tuple[Tensor, Tensor, Any, Any]:
+    """A binary operation's operands where one is a Python scalar or an array."""
+    if isinstance(x, Tensor):
+        a, b = _with_scalar(x._data, y, op, "y")
+        return x, _SCALAR, a, b
+    if isinstance(y, Tensor):
+        b, a = _with_scalar(y._data, x, op, "x")
+        return _SCALAR, y, a, b
+    raise TypeError(f"{op.name}: x must be a Tensor; got {_type_name(x)}")
+
+
+def _with_scalar(array: np.ndarray, other: Any, op: Op, name: str) -> tuple[Any, Any]:
+    kind = type(other)
+    if isinstance(other, np.generic) and not isinstance(other, (float, complex)):
+        other = other.item()
+        kind = type(other)
+    if kind is float or kind is int or isinstance(other, (float, int, complex)):
+        wanted = dtypes.result_category_with_scalar(array.dtype, other)
+        if wanted is not array.dtype:
+            array = array.astype(wanted)
+        return array, other if kind in (float, int, bool, complex) else other.item()
+    if isinstance(other, np.ndarray):
+        return _meet(array, to_array(other, None, op.name, copy=False))
+    raise TypeError(
+        f"{op.name}: {name} must be a Tensor, a Python number or a NumPy array; "
+        f"got {_type_name(other)}"
+    )
+
+
+def _meet(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    wanted = dtypes.promote(a, b)
+    return (
+        a if a.dtype is wanted else a.astype(wanted),
+        b if b.dtype is wanted else b.astype(wanted),
+    )

@@ -1,0 +1,354 @@
+"""Element-wise kernels: one pass, one fresh array, in float32 and float64.
+
+A C-contiguous operand (for one-operand kernels: a C- or Fortran-contiguous one) runs in
+vectorised loops that `pointwise_body.h` lists. Binary kernels also take a Python number, an array
+of one element, and an operand that broadcasts along leading or trailing axes. Everything else goes
+to the NumPy function of the same meaning, silently where NumPy would warn of an overflow or a
+division by zero. The result is always an ndarray, 0-d included, and inputs are never changed.
+"""
+
+import numpy as np
+
+cimport numpy as cnp
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
+from cpython.long cimport PyLong_CheckExact
+from libc.string cimport memcmp
+from numpy cimport (
+    NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_F_CONTIGUOUS, NPY_DOUBLE, NPY_FLOAT, ndarray
+)
+
+from lucid._kernels.arrays cimport empty_like, ready, ready_out
+
+cnp.import_array()
+
+cdef extern from *:
+    """
+    #define LUCID_BODY "pointwise_body.h"
+    #include "each_level.h"
+    """
+    enum:
+        UNARY_neg, UNARY_abs, UNARY_square, UNARY_cube, UNARY_sqrt, UNARY_rsqrt, UNARY_reciprocal
+        UNARY_exp, UNARY_expm1, UNARY_log, UNARY_log1p, UNARY_log2, UNARY_log10, UNARY_tanh
+        UNARY_sigmoid, UNARY_erf, UNARY_relu, UNARY_leaky_relu, UNARY_elu, UNARY_softplus
+        UNARY_silu, UNARY_gelu, UNARY_gelu_tanh
+        BINARY_add, BINARY_sub, BINARY_mul, BINARY_div, BINARY_maximum, BINARY_minimum
+        GRADIENT_relu, GRADIENT_leaky_relu, GRADIENT_tanh, GRADIENT_sigmoid, GRADIENT_silu
+        GRADIENT_gelu, GRADIENT_gelu_tanh
+        BOTH_STEP, X_STEPS, Y_STEPS
+    ctypedef void (*unary_loop)(const void*, void*, Py_ssize_t, double, double) noexcept nogil
+    ctypedef void (*binary_loop)(
+        const void*, const void*, void*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, int
+    ) noexcept nogil
+    ctypedef void (*gradient_loop)(
+        const void*, const void*, void*, Py_ssize_t, double, double
+    ) noexcept nogil
+    ctypedef void (*axpy_loop)(void*, const void*, double, Py_ssize_t) noexcept nogil
+    const unary_loop* UNARY_LOOPS "LUCID_PICK(unary_loops)"
+    const binary_loop* BINARY_LOOPS "LUCID_PICK(binary_loops)"
+    const gradient_loop* GRADIENT_LOOPS "LUCID_PICK(gradient_loops)"
+    const axpy_loop* AXPY_LOOPS "LUCID_PICK(axpy_loops)"
+
+cdef const unary_loop* unary_loops = UNARY_LOOPS
+cdef const binary_loop* binary_loops = BINARY_LOOPS
+cdef const gradient_loop* gradient_loops = GRADIENT_LOOPS
+cdef const axpy_loop* axpy_loops = AXPY_LOOPS
+
+# Below this many elements a loop is over sooner than the lock has changed hands.
+cdef Py_ssize_t LARGE = 4096
+
+
+cdef inline int real_type(ndarray x) noexcept:
+    """0 for float32, 1 for float64, else -1: also the offset in the tables of loops."""
+    cdef int number = cnp.PyArray_TYPE(x)
+    return 0 if number == NPY_FLOAT else 1 if number == NPY_DOUBLE else -1
+
+
+cdef inline bint dense(ndarray x) noexcept:
+    """Safe to read as one run of memory, in C or in Fortran order."""
+    return (
+        cnp.PyArray_CHKFLAGS(x, NPY_ARRAY_ALIGNED)
+        and (cnp.PyArray_FLAGS(x) & (NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_F_CONTIGUOUS)) != 0
+        and cnp.PyArray_ISNOTSWAPPED(x)
+    )
+
+
+cdef inline bint c_ordered(ndarray x) noexcept:
+    return cnp.PyArray_CHKFLAGS(x, NPY_ARRAY_C_CONTIGUOUS)
+
+
+cdef inline ndarray like(ndarray x):
+    """Fresh, same shape, dtype and order as the dense `x`."""
+    return cnp.PyArray_EMPTY(
+        cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), not c_ordered(x)
+    )
+
+
+# --- one operand ----------------------------------------------------------------------------------
+
+cdef ndarray unary(int operation, x, double a=0, double b=0):
+    cdef int offset = real_type(<ndarray>x) if type(x) is ndarray else -1
+    if offset < 0:
+        return unary_elsewhere(operation, np.asarray(x), a, b)
+    cdef ndarray operand = x
+    if not dense(operand):
+        operand = np.array(x, dtype=np.float64 if offset else np.float32, order="C")
+    cdef ndarray out = like(operand)
+    cdef Py_ssize_t size = cnp.PyArray_SIZE(operand)
+    cdef unary_loop loop = unary_loops[2 * operation + offset]
+    cdef const void* source = cnp.PyArray_DATA(operand)
+    cdef void* target = cnp.PyArray_DATA(out)
+    if size < LARGE:
+        loop(source, target, size, a, b)
+    else:
+        with nogil:
+            loop(source, target, size, a, b)
+    return out
+
+
+cdef dict NUMPY_UNARY = {
+    UNARY_neg: np.negative, UNARY_abs: np.abs, UNARY_square: np.square, UNARY_sqrt: np.sqrt,
+    UNARY_cube: lambda x: x * x * x, UNARY_rsqrt: lambda x: 1 / np.sqrt(x),
+    UNARY_reciprocal: lambda x: 1 / x, UNARY_exp: np.exp, UNARY_expm1: np.expm1, UNARY_log: np.log,
+    UNARY_log1p: np.log1p, UNARY_log2: np.log2, UNARY_log10: np.log10, UNARY_tanh: np.tanh,
+    UNARY_relu: lambda x: np.maximum(x, 0),
+}
+
+
+cdef ndarray unary_elsewhere(int operation, x, double a, double b):
+    """Any other dtype: NumPy's function or, where there is none, the loop in the nearest dtype."""
+    function = NUMPY_UNARY.get(operation)
+    if function is not None:
+        with np.errstate(all="ignore"):
+            return np.asarray(function(x))
+    if x.dtype.kind == "c":
+        raise TypeError(f"expected real numbers, got an array of {x.dtype}")
+    near = np.asarray(x, dtype=np.float32 if x.dtype == np.float16 else np.float64)
+    out = unary(operation, near, a, b)
+    return out.astype(x.dtype) if x.dtype.kind == "f" else out
+
+
+def neg(x): return unary(UNARY_neg, x)
+def abs(x): return unary(UNARY_abs, x)
+def square(x): return unary(UNARY_square, x)
+def sqrt(x): return unary(UNARY_sqrt, x)
+def rsqrt(x): return unary(UNARY_rsqrt, x)
+def reciprocal(x): return unary(UNARY_reciprocal, x)
+def exp(x): return unary(UNARY_exp, x)
+def expm1(x): return unary(UNARY_expm1, x)
+def log(x): return unary(UNARY_log, x)
+def log1p(x): return unary(UNARY_log1p, x)
+def log2(x): return unary(UNARY_log2, x)
+def log10(x): return unary(UNARY_log10, x)
+def tanh(x): return unary(UNARY_tanh, x)
+def sigmoid(x): return unary(UNARY_sigmoid, x)
+def erf(x): return unary(UNARY_erf, x)
+def relu(x): return unary(UNARY_relu, x)
+def leaky_relu(x, double negative_slope=0.01): return unary(UNARY_leaky_relu, x, negative_slope)
+def elu(x, double alpha=1.0): return unary(UNARY_elu, x, alpha)
+def silu(x): return unary(UNARY_silu, x)
+def gelu(x): return unary(UNARY_gelu, x)
+def gelu_tanh(x): return unary(UNARY_gelu_tanh, x)
+
+
+def softplus(x, double beta=1.0, double threshold=20.0):
+    return unary(UNARY_softplus, x, beta, threshold)
+
+
+# --- two operands ---------------------------------------------------------------------------------
+
+cdef tuple NUMPY_BINARY = (np.add, np.subtract, np.multiply, np.divide, np.maximum, np.minimum)
+
+
+cdef ndarray binary_elsewhere(int operation, x, y):
+    with np.errstate(all="ignore"):
+        return np.asarray(NUMPY_BINARY[operation](x, y))
+
+
+# A Python number as a kernel operand, in both types.
+cdef struct Number:
+    float narrow
+    double wide
+
+
+cdef inline bint read_number(value, Number* number) except -1:
+    if PyFloat_CheckExact(value):
+        number.wide = PyFloat_AS_DOUBLE(value)
+    elif PyLong_CheckExact(value) and -(1 << 53) <= value <= (1 << 53):
+        number.wide = <double>value
+    else:
+        return False
+    number.narrow = <float>number.wide
+    return True
+
+
+cdef inline void run(
+    binary_loop loop, const void* x, const void* y, void* out, Py_ssize_t rows, Py_ssize_t columns,
+    Py_ssize_t x_stride, Py_ssize_t y_stride, int steps
+) noexcept:
+    if rows * columns < LARGE:
+        loop(x, y, out, rows, columns, x_stride, y_stride, steps)
+    else:
+        with nogil:
+            loop(x, y, out, rows, columns, x_stride, y_stride, steps)
+
+
+cdef inline bint same_shape(ndarray x, ndarray y) noexcept:
+    cdef int ndim = cnp.PyArray_NDIM(x)
+    return ndim == cnp.PyArray_NDIM(y) and memcmp(
+        cnp.PyArray_DIMS(x), cnp.PyArray_DIMS(y), ndim * sizeof(cnp.npy_intp)
+    ) == 0
+
+
+cdef ndarray binary(int operation, x, y):
+    cdef Number number
+    if type(x) is ndarray:
+        if type(y) is ndarray:
+            return binary_arrays(operation, x, y)
+        if read_number(y, &number):
+            return binary_number(operation, x, y, &number, X_STEPS)
+    elif type(y) is ndarray and read_number(x, &number):
+        return binary_number(operation, y, x, &number, Y_STEPS)
+    return binary_elsewhere(operation, x, y)
+
+
+cdef ndarray binary_number(int operation, ndarray x, value, Number* number, int steps):
+    """An array and a number, which is the right operand if the left one steps."""
+    cdef int offset = real_type(x)
+    if offset < 0 or not dense(x):
+        if steps == X_STEPS:
+            return binary_elsewhere(operation, x, value)
+        return binary_elsewhere(operation, value, x)
+    cdef ndarray out = like(x)
+    cdef const void* array = cnp.PyArray_DATA(x)
+    cdef const void* scalar = <const void*>&number.wide if offset else <const void*>&number.narrow
+    run(
+        binary_loops[2 * operation + offset],
+        array if steps == X_STEPS else scalar, scalar if steps == X_STEPS else array,
+        cnp.PyArray_DATA(out), 1, cnp.PyArray_SIZE(x), 0, 0, steps,
+    )
+    return out
+
+
+cdef ndarray binary_arrays(int operation, ndarray x, ndarray y):
+    cdef int offset = real_type(x)
+    if (
+        offset < 0 or cnp.PyArray_TYPE(y) != cnp.PyArray_TYPE(x) or not dense(x) or not dense(y)
+    ):
+        return binary_elsewhere(operation, x, y)
+    cdef binary_loop loop = binary_loops[2 * operation + offset]
+    cdef Py_ssize_t size = cnp.PyArray_SIZE(x)
+    cdef Py_ssize_t y_size = cnp.PyArray_SIZE(y)
+    cdef ndarray out
+    if same_shape(x, y) and c_ordered(x) == c_ordered(y):
+        out = like(x)
+        run(loop, cnp.PyArray_DATA(x), cnp.PyArray_DATA(y), cnp.PyArray_DATA(out), 1, size, 0, 0,
+            BOTH_STEP)
+        return out
+    if y_size == 1 and cnp.PyArray_NDIM(y) <= cnp.PyArray_NDIM(x):
+        out = like(x)
+        run(loop, cnp.PyArray_DATA(x), cnp.PyArray_DATA(y), cnp.PyArray_DATA(out), 1, size, 0, 0,
+            X_STEPS)
+        return out
+    if size == 1 and cnp.PyArray_NDIM(x) <= cnp.PyArray_NDIM(y):
+        out = like(y)
+        run(loop, cnp.PyArray_DATA(x), cnp.PyArray_DATA(y), cnp.PyArray_DATA(out), 1, y_size, 0, 0,
+            Y_STEPS)
+        return out
+    if size and y_size and c_ordered(x) and c_ordered(y):
+        out = broadcast(loop, x, y, offset, False) if y_size <= size else (
+            broadcast(loop, y, x, offset, True))
+        if out is not None:
+            return out
+    return binary_elsewhere(operation, x, y)
+
+
+cdef ndarray broadcast(binary_loop loop, ndarray x, ndarray y, int offset, bint swapped):
+    """`y` has the shape of `x` but for leading and trailing axes of length 1; else None."""
+    cdef int ndim = cnp.PyArray_NDIM(x)
+    cdef int missing = ndim - cnp.PyArray_NDIM(y)
+    cdef int axis = 0
+    cdef Py_ssize_t outer = 1, inner = 1, middle = cnp.PyArray_SIZE(y)
+    if missing < 0:
+        return None
+    cdef cnp.npy_intp* shape = cnp.PyArray_DIMS(x)
+    cdef cnp.npy_intp* given = cnp.PyArray_DIMS(y) - missing
+    while axis < ndim and (axis < missing or given[axis] == 1):
+        outer *= shape[axis]
+        axis += 1
+    while axis < ndim and given[axis] == shape[axis]:
+        axis += 1
+    while axis < ndim and given[axis] == 1:
+        inner *= shape[axis]
+        axis += 1
+    if axis < ndim:
+        return None
+    cdef ndarray out = empty_like(x)
+    cdef const char* from_x = <const char*>cnp.PyArray_DATA(x)
+    cdef const char* from_y = <const char*>cnp.PyArray_DATA(y)
+    cdef char* to = <char*>cnp.PyArray_DATA(out)
+    cdef Py_ssize_t step = middle * inner * (8 if offset else 4), i
+    if inner == 1:
+        if swapped:
+            run(loop, from_y, from_x, to, outer, middle, 0, middle, BOTH_STEP)
+        else:
+            run(loop, from_x, from_y, to, outer, middle, middle, 0, BOTH_STEP)
+        return out
+    for i in range(outer):
+        if swapped:
+            run(loop, from_y, from_x + i * step, to + i * step, middle, inner, 1, inner, Y_STEPS)
+        else:
+            run(loop, from_x + i * step, from_y, to + i * step, middle, inner, inner, 1, X_STEPS)
+    return out
+
+
+def add(x, y): return binary(BINARY_add, x, y)
+def sub(x, y): return binary(BINARY_sub, x, y)
+def mul(x, y): return binary(BINARY_mul, x, y)
+def div(x, y): return binary(BINARY_div, x, y)
+def maximum(x, y): return binary(BINARY_maximum, x, y)
+def minimum(x, y): return binary(BINARY_minimum, x, y)
+
+
+# --- gradients ------------------------------------------------------------------------------------
+
+cdef ndarray gradient(int operation, g, x, double a=0, double b=0):
+    """`g` and `x` of one shape and dtype; other layouts are copied, other dtypes go through one."""
+    cdef int offset = real_type(<ndarray>x) if type(x) is ndarray else -1
+    cdef ndarray incoming, kept, out
+    if offset < 0 or type(g) is not ndarray or cnp.PyArray_TYPE(<ndarray>g) != cnp.PyArray_TYPE(
+        <ndarray>x
+    ):
+        common = np.result_type(g, x)
+        near = np.float32 if common in (np.float16, np.float32) else np.float64
+        return gradient(
+            operation, np.asarray(g, dtype=near), np.asarray(x, dtype=near), a, b
+        ).astype(common if common.kind == "f" else np.float64, copy=False)
+    incoming, kept = g, x
+    if not same_shape(incoming, kept):
+        raise ValueError(f"gradient of shape {g.shape} for an array of shape {x.shape}")
+    if not (dense(incoming) and dense(kept) and c_ordered(incoming) == c_ordered(kept)):
+        real = np.float64 if offset else np.float32
+        incoming = np.ascontiguousarray(g, dtype=real).reshape(g.shape)
+        kept = np.ascontiguousarray(x, dtype=real).reshape(x.shape)
+    out = like(kept)
+    cdef gradient_loop loop = gradient_loops[2 * operation + offset]
+    cdef const void* from_g = cnp.PyArray_DATA(incoming)
+    cdef const void* from_x = cnp.PyArray_DATA(kept)
+    cdef void* to = cnp.PyArray_DATA(out)
+    cdef Py_ssize_t size = cnp.PyArray_SIZE(kept)
+    if size < LARGE:
+        loop(from_g, from_x, to, size, a, b)
+    else:
+        with nogil:
+            loop(from_g, from_x, to, size, a, b)
+    return out
+
+
+def relu_backward(g, out): return gradient(GRADIENT_relu, g, out)
+def leaky_relu_backward(g, x, double negative_slope=0.01):
+    return gradient(GRADIENT_leaky_relu, g, x, negative_slope)
+def tanh_backward(g, out): return gradient(GRADIENT_tanh, g, out)
+def sigmoid_backward(g, out): return gradient(GRADIENT_sigmoid, g, out)
+def silu_backward(g, x): return gradient(GRADIENT_silu, g, x)
+def gelu_backward(g, x): return gradient(GRADIENT_gelu, g, x)
+def gelu_tanh_backward(g, x): return gradient(GRADIENT_gelu_tanh, g, x)

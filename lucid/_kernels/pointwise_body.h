@@ -1,0 +1,169 @@
+/* pointwise_body.h: the loops of pointwise.pyx, one short expression per operation.
+ *
+ * The lists below are the whole content: name and value of every operation, from which the
+ * enumeration, a loop for each real type and level, and the tables of function pointers follow.
+ *
+ *     unary     result = f(x), with up to two parameters a, b
+ *     binary    result = f(x, y), row by row: an operand steps through its row or stays, and moves
+ *               by its own stride from row to row, which covers scalars and broadcasting
+ *     gradient  result = f(g, x), g the incoming gradient, x what the forward pass kept
+ */
+#ifndef LUCID_POINTWISE_LISTS
+#define LUCID_POINTWISE_LISTS
+
+#define UNARY_LIST(OP)                                                                            \
+    OP(neg, -x)                                                                                   \
+    OP(abs, R(abs)(x))                                                                            \
+    OP(square, x * x)                                                                             \
+    OP(cube, x * x * x)                                                                           \
+    OP(sqrt, R(sqrt)(x))                                                                          \
+    OP(rsqrt, 1 / R(sqrt)(x))                                                                     \
+    OP(reciprocal, 1 / x)                                                                         \
+    OP(exp, R(exp)(x))                                                                            \
+    OP(expm1, R(expm1)(x))                                                                        \
+    OP(log, R(log)(x))                                                                            \
+    OP(log1p, R(log1p)(x))                                                                        \
+    OP(log2, R(log2)(x))                                                                          \
+    OP(log10, R(log10)(x))                                                                        \
+    OP(tanh, R(tanh)(x))                                                                          \
+    OP(sigmoid, R(sigmoid)(x))                                                                    \
+    OP(erf, R(erf)(x))                                                                            \
+    OP(relu, x <= 0 ? 0 : x)                                                                      \
+    OP(leaky_relu, x > 0 ? x : a * x)                                                             \
+    OP(elu, x > 0 ? x : a * R(expm1)(x))                                                          \
+    OP(softplus, x * a > b ? x : R(log1p)(R(exp)(x * a)) / a)                                     \
+    OP(silu, x * R(sigmoid)(x))                                                                   \
+    OP(gelu, x * R(normal_cdf)(x))                                                                \
+    OP(gelu_tanh, x * R(sigmoid)(R(gelu_slope)(x)))
+
+#define BINARY_LIST(OP)                                                                           \
+    OP(add, x + y)                                                                                \
+    OP(sub, x - y)                                                                                \
+    OP(mul, x * y)                                                                                \
+    OP(div, x / y)                                                                                \
+    OP(maximum, (x > y) | (x != x) ? x : y)                                                       \
+    OP(minimum, (x < y) | (x != x) ? x : y)
+
+#define GRADIENT_LIST(OP)                                                                         \
+    OP(relu, x <= 0 ? 0 : g)                                                                      \
+    OP(leaky_relu, x > 0 ? g : a * g)                                                             \
+    OP(tanh, g * (1 - x * x))                                                                     \
+    OP(sigmoid, g * (x * (1 - x)))                                                                \
+    OP(silu, R(silu_gradient)(g, x))                                                              \
+    OP(gelu, R(gelu_gradient)(g, x))                                                              \
+    OP(gelu_tanh, R(gelu_tanh_gradient)(g, x))
+
+#define ENUM_UNARY(name, value) UNARY_##name,
+#define ENUM_BINARY(name, value) BINARY_##name,
+#define ENUM_GRADIENT(name, value) GRADIENT_##name,
+enum { UNARY_LIST(ENUM_UNARY) UNARY_COUNT };
+enum { BINARY_LIST(ENUM_BINARY) BINARY_COUNT };
+enum { GRADIENT_LIST(ENUM_GRADIENT) GRADIENT_COUNT };
+
+/* How the operands of `binary` move within a row. */
+enum { BOTH_STEP, X_STEPS, Y_STEPS };
+
+typedef void (*unary_loop)(const void *x, void *result, Py_ssize_t count, double a, double b);
+typedef void (*binary_loop)(const void *x, const void *y, void *result, Py_ssize_t rows,
+                            Py_ssize_t columns, Py_ssize_t x_stride, Py_ssize_t y_stride, int steps);
+typedef void (*gradient_loop)(const void *g, const void *x, void *result, Py_ssize_t count,
+                              double a, double b);
+typedef void (*axpy_loop)(void *x, const void *y, double alpha, Py_ssize_t count);
+
+#define UNARY_LOOP(name, value)                                                                   \
+    static void R(unary_##name)(const void *in, void *result, Py_ssize_t count, double a_,        \
+                                double b_) {                                                      \
+        const real a = (real)a_, b = (real)b_;                                                    \
+        (void)a, (void)b;                                                                         \
+        LUCID_LOOP for (Py_ssize_t i = 0; i < count; i++) {                                       \
+            const real x = ((const real *)in)[i];                                                 \
+            ((real *)result)[i] = (value);                                                        \
+        }                                                                                         \
+    }
+
+#define BINARY_ROW(x_, y_, value)                                                                 \
+    LUCID_LOOP for (Py_ssize_t i = 0; i < columns; i++) {                                         \
+        const real x = x_, y = y_;                                                                \
+        out[i] = (value);                                                                         \
+    }
+
+#define BINARY_LOOP(name, value)                                                                  \
+    static void R(binary_##name)(const void *x_, const void *y_, void *result, Py_ssize_t rows,   \
+                                 Py_ssize_t columns, Py_ssize_t x_stride, Py_ssize_t y_stride,    \
+                                 int steps) {                                                     \
+        const real *left = x_, *right = y_;                                                       \
+        real *out = result;                                                                       \
+        for (Py_ssize_t row = 0; row < rows; row++) {                                             \
+            const real one = *left, other = *right;                                               \
+            if (steps == BOTH_STEP) BINARY_ROW(left[i], right[i], value)                          \
+            else if (steps == X_STEPS) BINARY_ROW(left[i], other, value)                          \
+            else BINARY_ROW(one, right[i], value)                                                 \
+            left += x_stride, right += y_stride, out += columns;                                  \
+        }                                                                                         \
+    }
+
+#define GRADIENT_LOOP(name, value)                                                                \
+    static void R(gradient_##name)(const void *gradient, const void *kept, void *result,          \
+                                   Py_ssize_t count, double a_, double b_) {                      \
+        const real a = (real)a_, b = (real)b_;                                                    \
+        (void)a, (void)b;                                                                         \
+        LUCID_LOOP for (Py_ssize_t i = 0; i < count; i++) {                                       \
+            const real g = ((const real *)gradient)[i], x = ((const real *)kept)[i];              \
+            ((real *)result)[i] = (value);                                                        \
+        }                                                                                         \
+    }
+
+/* Tables hold the float32 loop of operation i at 2i, the float64 one at 2i + 1. */
+#define PAIR(name) LUCID_NAME(name##_f32), LUCID_NAME(name##_f64),
+#define PAIR_UNARY(name, value) PAIR(unary_##name)
+#define PAIR_BINARY(name, value) PAIR(binary_##name)
+#define PAIR_GRADIENT(name, value) PAIR(gradient_##name)
+#endif /* LUCID_POINTWISE_LISTS */
+
+#ifndef LUCID_REAL_BODY /* once per level: go over the real types, then collect their loops */
+
+#define LUCID_REAL_BODY "pointwise_body.h"
+#include "each_real.h"
+
+static const unary_loop LUCID_NAME(unary_loops)[] = {UNARY_LIST(PAIR_UNARY)};
+static const binary_loop LUCID_NAME(binary_loops)[] = {BINARY_LIST(PAIR_BINARY)};
+static const gradient_loop LUCID_NAME(gradient_loops)[] = {GRADIENT_LIST(PAIR_GRADIENT)};
+static const axpy_loop LUCID_NAME(axpy_loops)[] = {PAIR(axpy)};
+
+#else /* once per level and real type */
+
+#include "vector_math.h"
+
+/* tanh(u) / 2 + 1/2 = sigmoid(2u), with u = sqrt(2 / pi) (x + 0.044715 x^3). */
+LUCID_INLINE real R(gelu_slope)(real x) {
+    return (real)1.5957691216057308 * x * R(fma)((real)0.044715, x * x, 1);
+}
+
+LUCID_INLINE real R(silu_gradient)(real g, real x) {
+    real s = R(sigmoid)(x);
+    return g * (s * R(fma)(x, 1 - s, 1));
+}
+
+LUCID_INLINE real R(gelu_gradient)(real g, real x) {
+    real density = (real)0.3989422804014327 * R(exp)((real)-0.5 * x * x);
+    return g * R(fma)(x, density, R(normal_cdf)(x));
+}
+
+LUCID_INLINE real R(gelu_tanh_gradient)(real g, real x) {
+    real s = R(sigmoid)(R(gelu_slope)(x));
+    real slope = (real)1.5957691216057308 * R(fma)((real)(3 * 0.044715), x * x, 1);
+    return g * R(fma)(x * s * (1 - s), slope, s);
+}
+
+UNARY_LIST(UNARY_LOOP)
+BINARY_LIST(BINARY_LOOP)
+GRADIENT_LIST(GRADIENT_LOOP)
+
+/* x += alpha y */
+static void R(axpy)(void *x, const void *y, double alpha_, Py_ssize_t count) {
+    const real alpha = (real)alpha_;
+    LUCID_LOOP for (Py_ssize_t i = 0; i < count; i++)
+        ((real *)x)[i] = R(fma)(alpha, ((const real *)y)[i], ((real *)x)[i]);
+}
+
+#endif
