@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from lucid._core.grad_mode import enable_grad, mode, no_grad
+from lucid._core.grad_mode import anomaly, enable_grad, no_grad
 from lucid._core.op import ARRAYS, TENSORS
 from lucid._core.tape import FREED, Node, Output
 from lucid._core.tensor import Tensor, edge_of, note_write, refresh, to_array, wrap
@@ -290,13 +290,13 @@ def _propagate(node: Node, gradient: Any, pending: _Pending, wanted: Any, create
             edge = node.inputs[index]
             if wanted is None or edge in wanted:
                 result = rule(F, gradient, *arguments(saved))
-                if mode.anomaly:
+                if anomaly.mode:
                     _check_anomaly(node, result)
                 if result is not None:
                     pending.add(edge, result)
             continue
         results = rule(F, gradient, *arguments(saved))
-        if mode.anomaly:
+        if anomaly.mode:
             for result in results:
                 _check_anomaly(node, result)
         for edge, result in zip(node.inputs, results, strict=True):
@@ -408,20 +408,18 @@ class detect_anomaly:  # noqa: N801
 
     def __init__(self, check_nan: bool = True) -> None:
         self.check_nan = check_nan
-        self._outside: list[tuple[Any, Any]] = []
+        self._outside: list[str] = []
 
     def __enter__(self) -> None:
-        self._outside.append((mode.recording, mode.anomaly))
-        mode.anomaly = "nan" if self.check_nan else "trace"  # type: ignore[assignment]
-        if mode.recording:
-            mode.recording = "anomaly"
+        self._outside.append(anomaly.mode)
+        anomaly.mode = "nan" if self.check_nan else "trace"
 
     def __exit__(self, *exc: object) -> None:
-        mode.recording, mode.anomaly = self._outside.pop()
+        anomaly.mode = self._outside.pop()
 
 
 def _check_anomaly(node: Node, result: Any) -> None:
-    if result is None or mode.anomaly != "nan":
+    if result is None or anomaly.mode != "nan":
         return
     array = result._data if isinstance(result, Tensor) else np.asarray(result)
     if np.isnan(array).any():

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 __all__ = [
-    "ANOMALY",
+    "anomaly",
     "enable_grad",
     "inference_mode",
     "is_grad_enabled",
@@ -19,24 +19,31 @@ __all__ = [
     "set_grad_enabled",
 ]
 
-ANOMALY = "anomaly"
-"""The third value of ``mode.recording``: record, and remember where each operation was called."""
-
 AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])
 
 
 class _Mode(threading.local):
-    recording: bool | str = True
-    anomaly = False
+    recording = True
     inference = False
 
 
 mode = _Mode()
 
 
+class _Anomaly:
+    """Process-wide, as in PyTorch: "trace": remember where operations are called; "nan": and
+    look for NaNs in backward."""
+
+    __slots__ = ("mode",)
+
+
+anomaly = _Anomaly()
+anomaly.mode = ""
+
+
 def is_grad_enabled() -> bool:
     """Whether operations are recorded in this thread."""
-    return bool(mode.recording)
+    return mode.recording
 
 
 def is_inference_mode_enabled() -> bool:
@@ -100,17 +107,13 @@ class _Switch:
         return wrapped  # type: ignore[return-value]
 
 
-def _recording() -> bool | str:
-    return ANOMALY if mode.anomaly else True
-
-
 class _GradSwitch(_Switch):
     """Turns recording on or off."""
 
     __slots__ = ()
 
     def __init__(self, enabled: bool, **more: Any) -> None:
-        super().__init__(recording=_recording() if enabled else False, **more)
+        super().__init__(recording=enabled, **more)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         # PyTorch's decorators are written with and without parentheses: both work.
@@ -165,7 +168,7 @@ class set_grad_enabled(_Switch):  # noqa: N801
     __slots__ = ()
 
     def __init__(self, mode: bool) -> None:
-        super().__init__(recording=_recording() if mode else False)
+        super().__init__(recording=bool(mode))
         self.__enter__()
 
     def __enter__(self) -> None:

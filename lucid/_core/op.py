@@ -31,8 +31,8 @@ from typing import Any
 import numpy as np
 
 from lucid._core import dtype as dtypes
-from lucid._core.grad_mode import ANOMALY, mode
-from lucid._core.tape import Node, Output, next_seq
+from lucid._core.grad_mode import anomaly, mode
+from lucid._core.tape import Node, Output, new_memory, next_seq
 from lucid._core.tensor import (
     Tensor,
     View,
@@ -44,7 +44,7 @@ from lucid._core.tensor import (
     wrap,
 )
 
-_new = object.__new__
+_new_tensor = object.__new__
 _float32 = dtypes.float32
 
 OPS: dict[str, Op] = {}
@@ -85,7 +85,7 @@ class Plan:
         rules: ``(input index, rule, saved -> its arguments)``; index -1: one rule for all inputs.
     """
 
-    __slots__ = ("collect", "need", "op", "rules", "tracked")
+    __slots__ = ("collect", "keeps", "need", "op", "rules", "tracked")
 
     def __init__(self, op: Op, need: tuple[bool, ...]) -> None:
         self.op = op
@@ -99,6 +99,7 @@ class Plan:
         names = list(dict.fromkeys(name for group in parameters for name in group))
         places = {name: i for i, name in enumerate(names)}
         sources = [self._source(name) for name in names]
+        self.keeps = bool(names)
         # Made by eval, as namedtuple does it: a tuple display is several times faster than a loop.
         self.collect = eval(f"lambda a, out, k: ({''.join(s + ',' for s in sources)})")
         self.tracked = tuple(
@@ -140,6 +141,7 @@ class Op:
         "attributes",
         "call",
         "defaults",
+        "differentiable",
         "floating",
         "forward",
         "inputs",
@@ -151,10 +153,17 @@ class Op:
         "view",
     )
 
-    def __init__(self, forward: Callable[..., Any], inputs: int | None, floating: bool, view: bool):
-        self.name = forward.__name__.rstrip("_")
-        self.forward = forward
-        parameters = list(inspect.signature(forward).parameters.values())
+    def __init__(
+        self,
+        declared: Callable[..., Any],
+        inputs: int | None,
+        floating: bool,
+        view: bool,
+        forward: Callable[..., Any] | None = None,
+    ) -> None:
+        self.name = declared.__name__.rstrip("_")
+        self.forward = forward = forward or declared
+        parameters = list(inspect.signature(declared).parameters.values())
         names = tuple(p.name for p in parameters)
         self.variadic = names[0] if inputs is None else ""
         count = 0 if inputs is None else inputs
@@ -166,8 +175,9 @@ class Op:
         self.view = view
         self.rules: dict[str, Callable[..., Any]] = {}
         self.joint: Callable[..., Any] | None = None
+        self.differentiable = False
         self.plans: dict[Any, Plan] = {}
-        self.call: Callable[..., Any] = forward
+        self.call: Callable[..., Any] = declared
         if self.name in OPS:
             raise TypeError(f"the operation {self.name} is declared twice")
         OPS[self.name] = self
@@ -180,11 +190,8 @@ class Op:
                 raise TypeError(f"{self.name} has no input {name!r}: {self.inputs}")
         self.rules.update(rules)
         self.joint = joint or self.joint
+        self.differentiable = True
         return joint
-
-    @property
-    def differentiable(self) -> bool:
-        return bool(self.rules) or self.joint is not None
 
     def plan(self, need: tuple[bool, ...]) -> Plan:
         """The plan for the inputs that ``need`` marks."""
@@ -241,17 +248,18 @@ def record(
     result: Tensor,
 ) -> None:
     """Puts the operation that made ``result`` on the tape."""
-    node = _new(Node)
+    node = Node()
     out = result._data
     node.plan = plan
     node.inputs = edges
-    node.saved = plan.collect(arrays, out, attributes)
-    node.versions = _track(node, inputs, result) if plan.tracked else ()
     node.seq = next_seq()
     node.shape = out.shape
     node.dtype = out.dtype
     node.hooks = None
-    node.trace = None if mode.recording is not ANOMALY else _where()
+    node.saved = plan.collect(arrays, out, attributes) if plan.keeps else ()
+    node.versions = _track(node, inputs, result) if plan.tracked else ()
+    if anomaly.mode:
+        node.trace = _where()
     result._node = node
     result._requires_grad = True
 
@@ -264,7 +272,10 @@ def _track(node: Node, inputs: Sequence[Any], result: Any) -> tuple[Any, ...]:
         if not isinstance(tensor, Tensor):  # a Python scalar
             versions.append((_CONSTANT, 0))
             continue
-        memory = memory_of(tensor)
+        memory = tensor._memory if tensor._base is None else tensor._base._memory
+        if memory is None:
+            owner = tensor if tensor._base is None else tensor._base
+            memory = owner._memory = new_memory()
         if memory.exported is not None and memory.is_exported():
             saved = list(node.saved)
             saved[place] = saved[place].copy()
@@ -293,7 +304,7 @@ def _record_multiple(
     results: tuple[Tensor, ...],
 ) -> None:
     """`record` for an operation with several outputs; ``out`` in its rules is the tuple of all."""
-    node = _new(Node)
+    node = Node()
     outs = tuple(result._data for result in results)
     node.plan = plan
     node.inputs = edges
@@ -306,7 +317,8 @@ def _record_multiple(
     node.shape = tuple(out.shape for out in outs)
     node.dtype = tuple(out.dtype for out in outs)
     node.hooks = None
-    node.trace = None if mode.recording is not ANOMALY else _where()
+    if anomaly.mode:
+        node.trace = _where()
     for i, result in enumerate(results):
         if result._data.dtype.kind in "fc":
             result._node = Output(node, i, result._data)
@@ -445,12 +457,28 @@ def _operand_error(op: Op, args: Sequence[Any]) -> None:
             raise TypeError(f"{op.name}: {name} must be a Tensor; got {_type_name(x)}")
 
 
-def unary(forward: Callable[..., Any] | None = None, *, floating: bool = False) -> Any:
-    """Declares an element-wise operation of one tensor: `operation` with a short way through."""
-    if forward is None:
-        return functools.partial(unary, floating=floating)
-    op = Op(forward, 1, floating, False)
-    need = (True,)
+def unary(
+    kernel: Callable[..., Any] | None = None, *, floating: bool = False
+) -> Callable[[Callable[..., Any]], Any]:
+    """Declares an element-wise operation of one tensor: `operation` with a short way through.
+
+    Args:
+        kernel: the forward function, where it is a kernel and nothing more; the decorated
+            function then only carries the name and the documentation.
+        floating: integer inputs are first cast to the default dtype.
+    """
+    return functools.partial(_unary, kernel, floating)
+
+
+def _unary(kernel: Callable[..., Any] | None, floating: bool, declared: Callable[..., Any]) -> Any:
+    forward = kernel or declared
+    op = Op(declared, 1, floating, False, forward)
+    plan: Plan | None = None
+
+    def _plan() -> Plan:
+        nonlocal plan
+        plan = op.plan((True,))
+        return plan
 
     def call(x: Tensor) -> Tensor:
         try:
@@ -462,29 +490,42 @@ def unary(forward: Callable[..., Any] | None = None, *, floating: bool = False) 
         out = forward(a)
         if type(out) is not np.ndarray:
             out = np.asarray(out)
-        result = wrap(out)
-        if x._view is not None:
+        result = _new_tensor(Tensor)  # `wrap`, spelled out
+        result._data = out
+        result._requires_grad = False
+        result._node = result._grad = result._memory = result._base = None
+        if x._base is not None:
             refresh(x)
         if x._requires_grad and mode.recording and op.differentiable:
             edge = x if x._node is None else x._node
-            record(op.plan(need), (edge,), (x,), (a,), (), result)
+            record(plan or _plan(), (edge,), (x,), (a,), (), result)
         return result
 
-    return _publish(op, call, forward)
+    return _publish(op, call, declared)
 
 
 _NEEDS = ((False, False), (True, False), (False, True), (True, True))
 
 
-def binary(forward: Callable[..., Any] | None = None, *, floating: bool = False) -> Any:
+def binary(
+    kernel: Callable[..., Any] | None = None, *, floating: bool = False
+) -> Callable[[Callable[..., Any]], Any]:
     """Declares an element-wise operation of two operands that broadcast and promote.
 
-    An operand may be a Python scalar, which does not widen the other's dtype.
+    An operand may be a Python scalar, which does not widen the other's dtype. The arguments are
+    those of `unary`.
     """
-    if forward is None:
-        return functools.partial(binary, floating=floating)
-    op = Op(forward, 2, floating, False)
+    return functools.partial(_binary, kernel, floating)
+
+
+def _binary(kernel: Callable[..., Any] | None, floating: bool, declared: Callable[..., Any]) -> Any:
+    forward = kernel or declared
+    op = Op(declared, 2, floating, False, forward)
     plans: list[Plan | None] = [None] * 4
+
+    def _plan(which: int) -> Plan:
+        plans[which] = plan = op.plan(_NEEDS[which])
+        return plan
 
     def call(x: Any, y: Any) -> Tensor:
         try:
@@ -499,18 +540,18 @@ def binary(forward: Callable[..., Any] | None = None, *, floating: bool = False)
         out = forward(a, b)
         if type(out) is not np.ndarray:
             out = np.asarray(out)
-        result = wrap(out)
-        if x._view is not None:
+        result = _new_tensor(Tensor)  # `wrap`, spelled out
+        result._data = out
+        result._requires_grad = False
+        result._node = result._grad = result._memory = result._base = None
+        if x._base is not None:
             refresh(x)
-        if y._view is not None:
+        if y._base is not None:
             refresh(y)
         which = x._requires_grad + 2 * y._requires_grad
         if which and mode.recording and op.differentiable:
-            plan = plans[which]
-            if plan is None:
-                plan = plans[which] = op.plan(_NEEDS[which])
             record(
-                plan,
+                plans[which] or _plan(which),
                 (
                     (x if x._node is None else x._node) if which & 1 else None,
                     (y if y._node is None else y._node) if which & 2 else None,
@@ -522,7 +563,7 @@ def binary(forward: Callable[..., Any] | None = None, *, floating: bool = False)
             )
         return result
 
-    return _publish(op, call, forward)
+    return _publish(op, call, declared)
 
 
 _SCALAR = wrap(np.zeros(()))

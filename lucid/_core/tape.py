@@ -31,9 +31,8 @@ class Memory:
 
     __slots__ = ("exported", "version")
 
-    def __init__(self) -> None:
-        self.version = 0
-        self.exported: Any = None
+    version: int
+    exported: Any
 
     def is_exported(self) -> bool:
         """Whether somebody can still write to the block without lucid seeing it."""
@@ -41,6 +40,14 @@ class Memory:
             return bool(self.exported)
         self.exported = [ref for ref in self.exported if ref() is not None] or None
         return self.exported is not None
+
+
+def new_memory(exported: Any = None) -> Memory:
+    """A block that nobody has written to yet."""
+    memory = Memory()  # without an __init__: one is made for nearly every recorded operation
+    memory.version = 0
+    memory.exported = exported
+    return memory
 
 
 class Freed:
@@ -65,6 +72,7 @@ class Node:
     """
 
     __slots__ = (
+        "__dict__",
         "__weakref__",
         "dtype",
         "hooks",
@@ -73,7 +81,6 @@ class Node:
         "saved",
         "seq",
         "shape",
-        "trace",
         "versions",
     )
 
@@ -85,7 +92,8 @@ class Node:
     shape: Any
     dtype: Any
     hooks: list[Any] | None
-    trace: str | None
+
+    trace: str | None = None
 
     @property
     def name(self) -> str:

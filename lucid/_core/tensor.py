@@ -17,7 +17,7 @@ import numpy as np
 from lucid._core import dtype as dtypes
 from lucid._core.device import CPU, as_device, device
 from lucid._core.grad_mode import enable_grad, mode
-from lucid._core.tape import Memory, Node, RemovableHandle
+from lucid._core.tape import Memory, Node, RemovableHandle, new_memory
 
 _new = object.__new__
 
@@ -46,7 +46,6 @@ class Tensor:
         "_memory",
         "_node",
         "_requires_grad",
-        "_view",
     )
 
     _data: np.ndarray
@@ -55,8 +54,8 @@ class Tensor:
     _grad: Tensor | None
     _memory: Memory | None  # only on the tensor that owns the memory: see `memory_of`
     _base: Tensor | None  # the tensor whose memory this one shares
-    _view: View | None  # how to make it from its base again
 
+    _view: View | None = None  # how to make it from its base again
     _generation = 0  # of a base: how often an in-place write has replaced its node
     _hooks: list[Any] | None = None
     _accumulate_hooks: list[Any] | None = None
@@ -141,7 +140,7 @@ class Tensor:
 
     @property
     def requires_grad(self) -> bool:
-        if self._view is not None:
+        if self._base is not None:
             refresh(self)
         return self._requires_grad
 
@@ -194,7 +193,7 @@ class Tensor:
 
     @property
     def grad_fn(self) -> Node | None:
-        if self._view is not None:
+        if self._base is not None:
             refresh(self)
         return self._node
 
@@ -276,7 +275,8 @@ class Tensor:
             raise RuntimeError(f"data: a tensor that requires grad cannot become {value.dtype}")
         note_write(self)
         self._data = value._data
-        self._base, self._view = (value if value._base is None else value._base), None
+        self._base = value if value._base is None else value._base
+        self.__dict__.pop("_view", None)
 
     @property
     def _version(self) -> int:
@@ -429,7 +429,7 @@ class Tensor:
         return {
             name: value
             for name, value in self.__dict__.items()
-            if name not in ("_generation", "_hooks", "_accumulate_hooks", "_retains_grad")
+            if name not in ("_view", "_generation", "_hooks", "_accumulate_hooks", "_retains_grad")
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -481,7 +481,7 @@ def _rebuild(cls: type[Tensor], array: np.ndarray, requires_grad: bool) -> Tenso
 def _set(tensor: Tensor, array: np.ndarray) -> None:
     tensor._data = array
     tensor._requires_grad = False
-    tensor._node = tensor._grad = tensor._memory = tensor._base = tensor._view = None
+    tensor._node = tensor._grad = tensor._memory = tensor._base = None
 
 
 def wrap(array: np.ndarray) -> Tensor:
@@ -489,13 +489,13 @@ def wrap(array: np.ndarray) -> Tensor:
     tensor = _new(Tensor)
     tensor._data = array
     tensor._requires_grad = False
-    tensor._node = tensor._grad = tensor._memory = tensor._base = tensor._view = None
+    tensor._node = tensor._grad = tensor._memory = tensor._base = None
     return tensor
 
 
 def edge_of(tensor: Tensor) -> Any:
     """Where the tensor's gradient goes: see :mod:`lucid._core.tape`."""
-    if tensor._view is not None:
+    if tensor._base is not None:
         refresh(tensor)
     if not tensor._requires_grad:
         return None
@@ -506,7 +506,7 @@ def memory_of(tensor: Tensor) -> Memory:
     """What is known of the memory that ``tensor`` lives in."""
     owner = tensor if tensor._base is None else tensor._base
     if owner._memory is None:
-        owner._memory = Memory()
+        owner._memory = new_memory()
     return owner._memory
 
 
@@ -516,7 +516,10 @@ def note_write(tensor: Tensor) -> None:
 
 
 def refresh(tensor: Tensor) -> None:
-    """Gives a view its node anew where an in-place write to its base has replaced the base's."""
+    """Gives a view its node anew where an in-place write to its base has replaced the base's.
+
+    To be called before reading ``_node`` or ``_requires_grad`` of a tensor with a ``_base``.
+    """
     chain = []
     view = tensor._view
     while view is not None and view.generation != _generation_of(tensor):

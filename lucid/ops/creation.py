@@ -8,7 +8,8 @@ import numpy as np
 
 from lucid._core import dtype as dtypes
 from lucid._core.device import as_device
-from lucid._core.tensor import Memory, Tensor, to_array, wrap
+from lucid._core.tape import new_memory
+from lucid._core.tensor import Tensor, to_array, wrap
 from lucid.ops._dims import shape_of
 
 
@@ -58,8 +59,7 @@ def from_numpy(array: np.ndarray) -> Tensor:
 def _shared(array: np.ndarray) -> Tensor:
     """A tensor on memory that others can write to."""
     out = wrap(array)
-    out._memory = Memory()
-    out._memory.exported = True
+    out._memory = new_memory(exported=True)
     return out
 
 
