@@ -201,15 +201,15 @@ class LRScheduler:
 
 
 class Multiplying(LRScheduler):
-    """A schedule that multiplies the current learning rates by :meth:`factor`."""
+    """A schedule that multiplies the current learning rates by :meth:`multiplier`."""
 
-    def factor(self) -> float:
+    def multiplier(self) -> float:
         """By what to multiply at step ``last_epoch``."""
-        raise NotImplementedError(f"{type(self).__name__}: factor is not implemented")
+        raise NotImplementedError(f"{type(self).__name__}: multiplier is not implemented")
 
     def get_lr(self) -> list[float]:
-        factor = self.factor()
-        return [group["lr"] * factor for group in self.optimizer.param_groups]
+        multiplier = self.multiplier()
+        return [group["lr"] * multiplier for group in self.optimizer.param_groups]
 
 
 class LambdaLR(LRScheduler):
@@ -304,7 +304,7 @@ class StepLR(Multiplying):
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
-    def factor(self) -> float:
+    def multiplier(self) -> float:
         return self.gamma if self.last_epoch and self.last_epoch % self.step_size == 0 else 1.0
 
 
@@ -330,7 +330,7 @@ class MultiStepLR(Multiplying):
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
-    def factor(self) -> float:
+    def multiplier(self) -> float:
         return self.gamma ** self.milestones[self.last_epoch]
 
 
@@ -354,14 +354,14 @@ class ConstantLR(Multiplying):
         _check_share(self, "factor", factor)
         if factor == 0:
             raise ValueError("ConstantLR: factor must be above 0: from 0 there is no way back")
-        self._share = factor
+        self.factor = factor
         self.total_iters = total_iters
         super().__init__(optimizer, last_epoch)
 
-    def factor(self) -> float:
+    def multiplier(self) -> float:
         if self.last_epoch == 0:
-            return self._share
-        return 1.0 / self._share if self.last_epoch == self.total_iters else 1.0
+            return self.factor
+        return 1.0 / self.factor if self.last_epoch == self.total_iters else 1.0
 
 
 class LinearLR(Multiplying):
@@ -406,7 +406,7 @@ class LinearLR(Multiplying):
         self.total_iters = total_iters
         super().__init__(optimizer, last_epoch)
 
-    def factor(self) -> float:
+    def multiplier(self) -> float:
         if self.last_epoch == 0:
             return self.start_factor
         if self._is_initial or self.last_epoch > self.total_iters:
@@ -429,7 +429,7 @@ class ExponentialLR(Multiplying):
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
-    def factor(self) -> float:
+    def multiplier(self) -> float:
         return 1.0 if self._is_initial else self.gamma
 
 
@@ -455,7 +455,7 @@ class PolynomialLR(Multiplying):
         self.power = power
         super().__init__(optimizer, last_epoch)
 
-    def factor(self) -> float:
+    def multiplier(self) -> float:
         left = self.total_iters - self.last_epoch
         if self._is_initial or left < 0:
             return 1.0
@@ -825,6 +825,7 @@ class _Composed(LRScheduler):
         for i, scheduler in enumerate(self._schedulers):
             if scheduler.optimizer is not self.optimizer:
                 raise ValueError(f"{name}: schedulers[{i}] belongs to another optimizer")
+        self.base_lrs = self._schedulers[0].base_lrs
 
 
 class SequentialLR(_Composed):
@@ -834,7 +835,6 @@ class SequentialLR(_Composed):
         optimizer: whose learning rates to set.
         schedulers: the schedules, all of them of ``optimizer``.
         milestones: the steps at which the next one begins: one fewer than schedules.
-        last_epoch: see :class:`LRScheduler`.
 
     Example:
         >>> from lucid import Tensor
@@ -852,7 +852,6 @@ class SequentialLR(_Composed):
         optimizer: Optimizer,
         schedulers: Iterable[LRScheduler],
         milestones: Sequence[int],
-        last_epoch: int = -1,
     ) -> None:
         _check_optimizer(self, optimizer)
         self._take(optimizer, schedulers)
@@ -862,13 +861,13 @@ class SequentialLR(_Composed):
                 f"fewer than schedulers; got {len(milestones)}"
             )
         self._milestones = list(milestones)
-        self.last_epoch = last_epoch
         self._restart()
 
-    def _restart(self) -> None:
+    def _begin(self) -> None:
         self.last_epoch = 0
         first = self._schedulers[bisect_right(self._milestones, 0)]
-        first._restart()
+        first.last_epoch = -1
+        first._begin()
         self._last_lr = first.get_last_lr()
 
     def step(self) -> None:
@@ -900,9 +899,8 @@ class ChainedScheduler(_Composed):
     def _note(self) -> None:
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
-    def _restart(self) -> None:
-        self._schedulers[0]._restart()
-        for scheduler in self._schedulers[1:]:
+    def _begin(self) -> None:
+        for scheduler in self._schedulers:
             scheduler.last_epoch = -1
             scheduler._begin()
         self._note()
@@ -963,7 +961,8 @@ class ReduceLROnPlateau(LRScheduler):
         self.threshold = threshold
         self.threshold_mode = threshold_mode
         self.cooldown = cooldown
-        self.min_lrs = _for_each_group(self, "min_lr", min_lr, optimizer)
+        _for_each_group(self, "min_lr", min_lr, optimizer)
+        self.min_lr = min_lr
         self.eps = eps
         self.last_epoch = 0
         self.best = math.inf if mode == "min" else -math.inf
@@ -990,9 +989,8 @@ class ReduceLROnPlateau(LRScheduler):
             self.num_bad_epochs = 0
         lrs = [group["lr"] for group in self.optimizer.param_groups]
         if self.num_bad_epochs > self.patience:
-            smaller = [
-                max(lr * self.factor, low) for lr, low in zip(lrs, self.min_lrs, strict=True)
-            ]
+            lowest = _for_each_group(self, "min_lr", self.min_lr, self.optimizer)
+            smaller = [max(lr * self.factor, low) for lr, low in zip(lrs, lowest, strict=True)]
             lrs = [new if lr - new > self.eps else lr for lr, new in zip(lrs, smaller, strict=True)]
             self.cooldown_counter = self.cooldown
             self.num_bad_epochs = 0

@@ -17,11 +17,12 @@ import numpy as np
 
 from lucid._core.grad_mode import enable_grad
 from lucid._core.tape import RemovableHandle
-from lucid._core.tensor import Tensor, note_write, to_array, wrap
+from lucid._core.tensor import Tensor, memory_of, note_write, to_array, wrap
 from lucid._kernels.norms import nonfinite_counts, total_norm
 
 CLIP_EPS = 1e-7
 
+Hook = Callable[..., Any]
 Group = dict[str, Any]
 Arrays = list[np.ndarray]
 States = list[dict[str, Any]]
@@ -124,10 +125,12 @@ class Optimizer:
         self.max_grad_norm = max_grad_norm
         self.last_grad_norm: float | None = None
         self._stepped = False
-        self._hooks: dict[str, list[Callable[..., Any]]] = {
-            "step_pre": [], "step_post": [], "state_dict_pre": [], "state_dict_post": [],
-            "load_state_dict_pre": [], "load_state_dict_post": [],
-        }  # fmt: skip
+        self._step_pre_hooks: list[Hook] = []
+        self._step_post_hooks: list[Hook] = []
+        self._state_dict_pre_hooks: list[Hook] = []
+        self._state_dict_post_hooks: list[Hook] = []
+        self._load_state_dict_pre_hooks: list[Hook] = []
+        self._load_state_dict_post_hooks: list[Hook] = []
 
         if isinstance(params, Tensor) or not isinstance(params, Iterable):
             raise TypeError(
@@ -173,8 +176,7 @@ class Optimizer:
         Returns:
             What ``closure`` returned.
         """
-        hooks = self._hooks
-        for hook in list(hooks["step_pre"]):
+        for hook in self._step_pre_hooks:
             replaced = hook(self, (closure,), {"grad_scale": grad_scale})
             if replaced is not None:
                 (closure,), options = replaced
@@ -194,9 +196,9 @@ class Optimizer:
             arrays, grads = [p._data for p in params], [p._grad._data for p in params]
             self.update(group, arrays, grads, states, grad_scale)
             for p in params:
-                note_write(p)
+                memory_of(p).version += 1
         self._stepped = True
-        for hook in list(hooks["step_post"]):
+        for hook in self._step_post_hooks:
             hook(self, (closure,), {"grad_scale": grad_scale})
         return loss
 
@@ -307,7 +309,7 @@ class Optimizer:
         The tensors are those of the optimizer: the next step changes them. To keep them, use
         ``copy.deepcopy``.
         """
-        for hook in list(self._hooks["state_dict_pre"]):
+        for hook in self._state_dict_pre_hooks:
             hook(self)
         params = [p for group in self.param_groups for p in group["params"]]
         numbers = {p: i for i, p in enumerate(params)}
@@ -318,7 +320,7 @@ class Optimizer:
                 for group in self.param_groups
             ],
         }
-        for hook in list(self._hooks["state_dict_post"]):
+        for hook in self._state_dict_post_hooks:
             replaced = hook(self, state_dict)
             state_dict = state_dict if replaced is None else replaced
         return state_dict
@@ -331,7 +333,7 @@ class Optimizer:
                 optimizer's; nothing is changed then.
         """
         name = type(self).__name__
-        for hook in list(self._hooks["load_state_dict_pre"]):
+        for hook in self._load_state_dict_pre_hooks:
             replaced = hook(self, state_dict)
             state_dict = state_dict if replaced is None else replaced
         groups = state_dict["param_groups"]
@@ -363,45 +365,38 @@ class Optimizer:
                 where = f"{name}: load_state_dict: parameter {number}"
                 state[param] = _loaded(where, values, self.init_state(param, group), param)
         self.state, self.param_groups = state, options
-        for hook in list(self._hooks["load_state_dict_post"]):
+        for hook in self._load_state_dict_post_hooks:
             hook(self)
 
     # ---------------------------------------------------------------- hooks
 
-    def _register(self, kind: str, hook: Callable[..., Any], prepend: bool) -> RemovableHandle:
-        return RemovableHandle(self._hooks[kind], hook, first=prepend)
-
-    def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+    def register_step_pre_hook(self, hook: Hook) -> RemovableHandle:
         """Calls ``hook(optimizer, args, kwargs)`` before each step; it may return other ones."""
-        return self._register("step_pre", hook, False)
+        return RemovableHandle(self._step_pre_hooks, hook)
 
-    def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+    def register_step_post_hook(self, hook: Hook) -> RemovableHandle:
         """Calls ``hook(optimizer, args, kwargs)`` after each step."""
-        return self._register("step_post", hook, False)
+        return RemovableHandle(self._step_post_hooks, hook)
 
-    def register_state_dict_pre_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> RemovableHandle:
+    def register_state_dict_pre_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
         """Calls ``hook(optimizer)`` before :meth:`state_dict`."""
-        return self._register("state_dict_pre", hook, prepend)
+        return RemovableHandle(self._state_dict_pre_hooks, hook, first=prepend)
 
-    def register_state_dict_post_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> RemovableHandle:
+    def register_state_dict_post_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
         """Calls ``hook(optimizer, state_dict)`` after :meth:`state_dict`; it may return another."""
-        return self._register("state_dict_post", hook, prepend)
+        return RemovableHandle(self._state_dict_post_hooks, hook, first=prepend)
 
     def register_load_state_dict_pre_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
+        self, hook: Hook, prepend: bool = False
     ) -> RemovableHandle:
         """Calls ``hook(optimizer, state_dict)`` before loading; it may return another one."""
-        return self._register("load_state_dict_pre", hook, prepend)
+        return RemovableHandle(self._load_state_dict_pre_hooks, hook, first=prepend)
 
     def register_load_state_dict_post_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
+        self, hook: Hook, prepend: bool = False
     ) -> RemovableHandle:
         """Calls ``hook(optimizer)`` after loading."""
-        return self._register("load_state_dict_post", hook, prepend)
+        return RemovableHandle(self._load_state_dict_post_hooks, hook, first=prepend)
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
