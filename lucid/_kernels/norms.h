@@ -68,8 +68,13 @@ typedef struct {
     double factor;           /* to scale by, or the limit to clamp to */
 } lucid_job;
 
-typedef void (*lucid_run)(const lucid_job *job, const lucid_view *view, Py_ssize_t start,
-                          Py_ssize_t count, lucid_result *result);
+/* What norms_body.h does at one instruction set: measure a piece into a fresh result (or change
+ * it), and add a result to another. */
+typedef struct {
+    void (*run)(const lucid_job *job, const lucid_view *view, Py_ssize_t start, Py_ssize_t count,
+                lucid_result *result);
+    void (*merge)(lucid_op op, lucid_result *into, const lucid_result *from);
+} lucid_level_t;
 typedef void (*lucid_parallel)(void (*task)(void *, Py_ssize_t), void *context, Py_ssize_t count);
 
 /* ---- views ------------------------------------------------------------------------------- */
@@ -167,32 +172,6 @@ static inline void lucid_add(double *high, double *low, double term) {
     *high = sum;
 }
 
-static inline void lucid_merge_sums(lucid_sum *into, const lucid_sum *from) {
-    for (int i = 0; i < LUCID_LANES; i++) {
-        lucid_add(&into->high[i], &into->low[i], from->high[i]);
-        into->low[i] += from->low[i];
-    }
-}
-
-static inline void lucid_clear(lucid_op op, lucid_result *result) {
-    if (op >= LUCID_SCALE) return; /* a change has no result */
-    if (op == LUCID_SUM)
-        memset(&result->powers, 0, sizeof result->powers);
-    else
-        memset(result, 0, sizeof *result);
-}
-
-static inline void lucid_merge(lucid_op op, lucid_result *into, const lucid_result *from) {
-    if (op >= LUCID_SCALE) return;
-    if (op == LUCID_SUM || op == LUCID_STATS) lucid_merge_sums(&into->powers, &from->powers);
-    if (op == LUCID_SUM) return;
-    if (op == LUCID_STATS) lucid_merge_sums(&into->plain, &from->plain);
-    if (from->max > into->max) into->max = from->max;
-    into->zeros += from->zeros;
-    into->nans += from->nans;
-    into->infs += from->infs;
-}
-
 /* The sum of every step-th lane from the first on. */
 static double lucid_fold(const lucid_sum *sum, int first, int step) {
     double high = 0.0, low = 0.0;
@@ -212,7 +191,7 @@ typedef struct {
 } lucid_piece;
 
 typedef struct {
-    lucid_run run;
+    const lucid_level_t *level;
     const lucid_job *job;
     lucid_piece *pieces;
     Py_ssize_t count, per_task;
@@ -223,16 +202,15 @@ static void lucid_window_task(void *context, Py_ssize_t index) {
     Py_ssize_t from = index * window->per_task, to = from + window->per_task;
     for (Py_ssize_t i = from; i < to && i < window->count; i++) {
         lucid_piece *piece = &window->pieces[i];
-        lucid_clear(window->job->op, &piece->result);
-        window->run(window->job, piece->view, piece->start, piece->count, &piece->result);
+        window->level->run(window->job, piece->view, piece->start, piece->count, &piece->result);
     }
 }
 
 static void lucid_window_finish(lucid_window *window, lucid_parallel parallel, int threads) {
     window->per_task = window->count / (8 * threads) + 1;
     parallel(lucid_window_task, window, (window->count - 1) / window->per_task + 1);
-    for (Py_ssize_t i = 0; i < window->count; i++)
-        lucid_merge(window->job->op, window->pieces[i].into, &window->pieces[i].result);
+    for (Py_ssize_t i = 0; i < window->count && window->job->op < LUCID_SCALE; i++)
+        window->level->merge(window->job->op, window->pieces[i].into, &window->pieces[i].result);
     window->count = 0;
 }
 
@@ -240,7 +218,7 @@ static void lucid_window_finish(lucid_window *window, lucid_parallel parallel, i
 typedef struct {
     const lucid_view *views;
     Py_ssize_t count;
-    lucid_run run;
+    const lucid_level_t *level;
     lucid_parallel parallel;
     int threads; /* more than 1 only where the list is large enough for threads to pay */
 } lucid_list;
@@ -249,7 +227,7 @@ typedef struct {
  * The results must have been cleared. */
 static void lucid_execute(const lucid_list *list, const lucid_job *job, lucid_result *results,
                           int each) {
-    lucid_window window = {list->run, job, NULL, 0, 0};
+    lucid_window window = {list->level, job, NULL, 0, 0};
     lucid_result partial;
     if (list->threads > 1) window.pieces = malloc(LUCID_WINDOW * sizeof *window.pieces);
     for (Py_ssize_t i = 0; i < list->count; i++) {
@@ -267,9 +245,8 @@ static void lucid_execute(const lucid_list *list, const lucid_job *job, lucid_re
                 if (window.count == LUCID_WINDOW)
                     lucid_window_finish(&window, list->parallel, list->threads);
             } else {
-                lucid_clear(job->op, &partial);
-                list->run(job, view, start, count, &partial);
-                lucid_merge(job->op, into, &partial);
+                list->level->run(job, view, start, count, &partial);
+                if (job->op < LUCID_SCALE) list->level->merge(job->op, into, &partial);
             }
         }
     }
@@ -333,14 +310,14 @@ static double lucid_norm(const lucid_list *list, lucid_job job, const lucid_resu
     if (lucid_safe(sum, &job)) return lucid_root(sum, &job);
 
     job.op = LUCID_MAX;
-    lucid_clear(job.op, &again);
+    memset(&again, 0, sizeof again);
     lucid_execute(list, &job, &again, 0);
     double max = lucid_max_of(&again);
     if (!(max > 0.0 && max <= DBL_MAX)) return max;
 
     job.op = LUCID_SUM;
     job.divisor = lucid_divisor(max, &job);
-    lucid_clear(job.op, &again);
+    memset(&again, 0, sizeof again);
     lucid_execute(list, &job, &again, 0);
     return lucid_root(lucid_fold(&again.powers, 0, 1), &job) * job.divisor;
 }

@@ -44,11 +44,12 @@ cdef extern from "norms.h" nogil:
         pass
     ctypedef struct lucid_result:
         pass
+    ctypedef struct lucid_level_t:
+        pass
     ctypedef struct lucid_list:
         const lucid_view* views
         Py_ssize_t count
-        void (*run)(const lucid_job*, const lucid_view*, Py_ssize_t, Py_ssize_t,
-                    lucid_result*) noexcept nogil
+        const lucid_level_t* level
         void (*parallel)(task_t, void*, Py_ssize_t) noexcept nogil
         int threads
     int lucid_view_strided(lucid_view*, int ndim, const Py_ssize_t* shape,
@@ -65,10 +66,9 @@ cdef extern from *:
     #include "norms.h"
     #define LUCID_BODY "norms_body.h"
     #include "each_level.h"
-    #define LUCID_RUN_PIECE LUCID_PICK(run_piece)
+    #define LUCID_THIS_LEVEL LUCID_PICK(level)
     """
-    void (*LUCID_RUN_PIECE)(const lucid_job*, const lucid_view*, Py_ssize_t, Py_ssize_t,
-                            lucid_result*) noexcept nogil
+    const lucid_level_t* LUCID_THIS_LEVEL
 
 cdef enum:
     FEW = 8                # arrays whose views need no allocation
@@ -77,9 +77,7 @@ cdef enum:
 
 BLOCK = LUCID_BLOCK
 
-cdef void (*run_piece)(const lucid_job*, const lucid_view*, Py_ssize_t, Py_ssize_t,
-                       lucid_result*) noexcept nogil
-run_piece = LUCID_RUN_PIECE
+cdef const lucid_level_t* level = LUCID_THIS_LEVEL
 
 
 cdef inline int kind_of(ndarray x) noexcept:
@@ -140,7 +138,7 @@ cdef class Gradients:
             self.describe_one(view, item, caller, in_place)
             self.size += view.size
         self.list.views = self.views
-        self.list.run = run_piece
+        self.list.level = level
         self.list.parallel = parallel_for
         self.list.threads = num_threads() if self.size >= USE_THREADS else 1
         return 0

@@ -5,6 +5,7 @@
  * terms and of three additions are left, however many elements there are, at a cost that hides
  * behind the memory: about one operation per vector more than a plain sum. Vector width decides
  * only how many lanes one instruction works on, never the bits: the tree is the same at each level.
+ * (Only |v|^p of general p uses fused multiply-adds where there are any.)
  *
  * float32 and float64 that lie side by side are read where they are. Everything else (float16,
  * strided, complex magnitudes, scaled) passes through a small buffer of float64 on the stack.
@@ -16,6 +17,10 @@
 #pragma STDC FP_CONTRACT OFF
 #endif
 
+#ifdef LUCID_MULTIVERSION
+#include <immintrin.h>
+#endif
+
 #define vd LUCID_NAME(vd) /* doubles, one register */
 #define vu LUCID_NAME(vu) /* their bits */
 #define vf LUCID_NAME(vf) /* as many floats */
@@ -24,10 +29,20 @@
 #define PARTS (LUCID_LANES / WIDTH)
 #define ROWS 8
 #define GROUP (ROWS * LUCID_LANES)
+#define PREFETCH 4096 /* bytes ahead; measured */
 
 typedef double vd __attribute__((vector_size(LUCID_VBYTES)));
 typedef uint64_t vu __attribute__((vector_size(LUCID_VBYTES)));
 typedef float vf __attribute__((vector_size(LUCID_VBYTES / 2)));
+
+/* a * b + c, rounded once where the level has the instruction. Only |v|^p of general p uses it. */
+#if LUCID_VBYTES == 64
+#define MADD(a, b, c) ((vd)_mm512_fmadd_pd((a), (vd){0} + (b), (c)))
+#elif LUCID_VBYTES == 32
+#define MADD(a, b, c) ((vd)_mm256_fmadd_pd((a), (vd){0} + (b), (c)))
+#else
+#define MADD(a, b, c) ((a) * (b) + (c))
+#endif
 
 /* ---- |v|^p ------------------------------------------------------------------------------- */
 
@@ -47,28 +62,27 @@ INLINE vd LUCID_NAME(power_of)(vd x, const lucid_job *job) {
     k -= (vd)(tiny & (vu)((vd){0} + 54.0));
 
     vd s = (m - 1.0) / (m + 1.0), z = s * s;
-    vd t = z * 0x1.afe74b82f4e57p-3 + 0x1.c4fe6cc6d6fd0p-3;
-    t = t * z + 0x1.0c9e94a9a4c4ap-2;
-    t = t * z + 0x1.484b091070dabp-2;
-    t = t * z + 0x1.a61762b5449cfp-2;
-    t = t * z + 0x1.2776c50ef68acp-1;
-    t = t * z + 0x1.ec709dc3a0401p-1;
-    t = s * 0x1.71547652b82fep+1 + s * (z * t + 0x1.777d0ffda0d24p-55); /* log2 m */
+    vd z2 = z * z; /* Estrin's scheme: shorter chains than Horner's */
+    vd t = MADD(z, 0x1.2776c50ef68acp-1, (vd){0} + 0x1.ec709dc3a0401p-1);
+    vd t2 = MADD(z, 0x1.484b091070dabp-2, (vd){0} + 0x1.a61762b5449cfp-2);
+    vd t4 = MADD(z, 0x1.c4fe6cc6d6fd0p-3, (vd){0} + 0x1.0c9e94a9a4c4ap-2);
+    t4 = MADD(z2, 0x1.afe74b82f4e57p-3, t4);
+    t = MADD(z2 * z2, t4, MADD(z2, t2, t));
+    t = MADD(s, MADD(z, t, (vd){0} + 0x1.777d0ffda0d24p-55), s * 0x1.71547652b82fep+1); /* log2 m */
 
-    vd whole = job->p_high * k, rest = job->p_low * k + job->p * t, y = whole + rest;
+    vd whole = job->p_high * k, rest = MADD(k, job->p_low, t * job->p), y = whole + rest;
     vd n = y + shift;
     vd f = (whole - (n - shift)) + rest;
-    vd e = f * 0x1.e9d3fe4047b38p-32 + 0x1.e6063f7a40c36p-28;
-    e = e * f + 0x1.b524fae624087p-24;
-    e = e * f + 0x1.62bfd4776f20bp-20;
-    e = e * f + 0x1.ffcbfc670dce6p-17;
-    e = e * f + 0x1.430913096fdb5p-13;
-    e = e * f + 0x1.5d87fe78a5276p-10;
-    e = e * f + 0x1.3b2ab6fba1ddap-7;
-    e = e * f + 0x1.c6b08d704a0c2p-5;
-    e = e * f + 0x1.ebfbdff82c598p-3;
-    e = e * f + 0x1.62e42fefa39efp-1;
-    e = e * f + 1.0;
+    vd f2 = f * f, f4 = f2 * f2;
+    vd e = MADD(f, 0x1.62e42fefa39efp-1, (vd){0} + 1.0);
+    vd e2 = MADD(f, 0x1.c6b08d704a0c2p-5, (vd){0} + 0x1.ebfbdff82c598p-3);
+    vd e4 = MADD(f, 0x1.5d87fe78a5276p-10, (vd){0} + 0x1.3b2ab6fba1ddap-7);
+    vd e6 = MADD(f, 0x1.ffcbfc670dce6p-17, (vd){0} + 0x1.430913096fdb5p-13);
+    vd e8 = MADD(f, 0x1.b524fae624087p-24, (vd){0} + 0x1.62bfd4776f20bp-20);
+    vd e10 = MADD(f, 0x1.e9d3fe4047b38p-32, (vd){0} + 0x1.e6063f7a40c36p-28);
+    e8 = MADD(f2, e10, e8);
+    e4 = MADD(f4, e8, MADD(f2, e6, e4));
+    e = MADD(f2, MADD(f2, e4, e2), e);
     vu result = (vu)e + ((vu)n << 52);
 
     const vu inf = (vu){0} + 0x7ff0000000000000;
@@ -91,9 +105,15 @@ INLINE vd LUCID_NAME(term)(vd v, lucid_power power, const lucid_job *job) {
 /* ---- passes over float32 or float64 that lie side by side -------------------------------- */
 
 INLINE vd LUCID_NAME(load_float)(const float *x) {
+#if LUCID_VBYTES == 64 /* GCC makes four instructions of a convertvector of this width */
+    return (vd)_mm512_cvtps_pd(_mm256_loadu_ps(x));
+#elif LUCID_VBYTES == 32
+    return (vd)_mm256_cvtps_pd(_mm_loadu_ps(x));
+#else
     vf narrow;
     memcpy(&narrow, x, sizeof narrow);
     return __builtin_convertvector(narrow, vd);
+#endif
 }
 
 INLINE vd LUCID_NAME(load_double)(const double *x) {
@@ -102,40 +122,58 @@ INLINE vd LUCID_NAME(load_double)(const double *x) {
     return wide;
 }
 
-#define LUCID_PASSES(real, bits_t, magnitude, infinity)                                           \
+/* Loads are of one width, so that a store of that width just before is forwarded to them. */
+static const uint64_t LUCID_NAME(last_lanes)[2 * LUCID_LANES] = {0, 0, 0, 0, 0, 0, 0, 0,
+                                                                 ~0ull, ~0ull, ~0ull, ~0ull,
+                                                                 ~0ull, ~0ull, ~0ull, ~0ull};
+
+#define LUCID_PASSES(real, bits_t, magnitude, infinity)                                            \
+    /* The last n < GROUP elements, of which those that fill no row go to its last lanes.          \
+       `before`: how many elements lie in front of x. */                                           \
+    INLINE void LUCID_NAME(rest_##real)(const real *x, Py_ssize_t n, Py_ssize_t before,            \
+                                        lucid_power power, const lucid_job *job, vd *total) {      \
+        real padded[LUCID_LANES] = {0};                                                            \
+        for (int part = 0; part < PARTS; part++) total[part] = (vd){0};                            \
+        for (; n >= LUCID_LANES; n -= LUCID_LANES, x += LUCID_LANES, before += LUCID_LANES)        \
+            for (int part = 0; part < PARTS; part++)                                               \
+                total[part] += LUCID_NAME(term)(LUCID_NAME(load_##real)(x + part * WIDTH), power, job);\
+        if (n == 0) return;                                                                        \
+        const uint64_t *mask = LUCID_NAME(last_lanes) + n;                                         \
+        x -= LUCID_LANES - n;                                                                      \
+        if (before < LUCID_LANES - n) {                                                            \
+            for (int i = LUCID_LANES - (int)n; i < LUCID_LANES; i++) padded[i] = x[i];             \
+            x = padded;                                                                            \
+        }                                                                                          \
+        for (int part = 0; part < PARTS; part++) {                                                 \
+            vu kept = (vu)LUCID_NAME(load_double)((const double *)mask + part * WIDTH);            \
+            vd v = LUCID_NAME(load_##real)(x + part * WIDTH);                                      \
+            total[part] += LUCID_NAME(term)((vd)((vu)v & kept), power, job);                       \
+        }                                                                                          \
+    }                                                                                              \
+                                                                                                   \
     INLINE void LUCID_NAME(sum_##real)(const real *x, Py_ssize_t n, lucid_power power,             \
                                        const lucid_job *job, lucid_sum *sum) {                     \
-        vd high[PARTS], low[PARTS];                                                                \
-        memcpy(high, sum->high, sizeof high);                                                      \
-        memcpy(low, sum->low, sizeof low);                                                         \
-        while (n > 0) {                                                                            \
-            vd total[PARTS];                                                                       \
-            if (n >= GROUP) {                                                                      \
+        vd high[PARTS], low[PARTS], total[PARTS];                                                  \
+        for (int part = 0; part < PARTS; part++) {                                                 \
+            high[part] = LUCID_NAME(load_double)(sum->high + part * WIDTH);                        \
+            low[part] = LUCID_NAME(load_double)(sum->low + part * WIDTH);                          \
+        }                                                                                          \
+        for (Py_ssize_t done = 0; done < n; done += GROUP) {                                       \
+            const real *group = x + done;                                                          \
+            if (n - done < GROUP) {                                                                \
+                LUCID_NAME(rest_##real)(group, n - done, done, power, job, total);                 \
+            } else {                                                                               \
                 for (int line = 0; line < (int)(GROUP * sizeof(real)); line += 64)                 \
-                    __builtin_prefetch((const char *)x + PREFETCH + line);                         \
+                    __builtin_prefetch((const char *)group + PREFETCH + line);                     \
                 for (int part = 0; part < PARTS; part++) {                                         \
                     vd row[ROWS];                                                                  \
-                    for (int i = 0; i < ROWS; i++)                                                 \
-                        row[i] = LUCID_NAME(term)(                                                 \
-                            LUCID_NAME(load_##real)(x + i * LUCID_LANES + part * WIDTH), power,    \
-                            job);                                                                  \
+                    for (int i = 0; i < ROWS; i++) {                                               \
+                        const real *lanes = group + i * LUCID_LANES + part * WIDTH;                \
+                        row[i] = LUCID_NAME(term)(LUCID_NAME(load_##real)(lanes), power, job);     \
+                    }                                                                              \
                     total[part] = ((row[0] + row[1]) + (row[2] + row[3])) +                        \
                                   ((row[4] + row[5]) + (row[6] + row[7]));                         \
                 }                                                                                  \
-                x += GROUP;                                                                        \
-                n -= GROUP;                                                                        \
-            } else {                                                                               \
-                real padded[LUCID_LANES] = {0};                                                    \
-                memset(total, 0, sizeof total);                                                    \
-                for (; n >= LUCID_LANES; n -= LUCID_LANES, x += LUCID_LANES)                       \
-                    for (int part = 0; part < PARTS; part++)                                       \
-                        total[part] += LUCID_NAME(term)(                                           \
-                            LUCID_NAME(load_##real)(x + part * WIDTH), power, job);                \
-                for (int i = 0; i < n; i++) padded[i] = x[i];                                      \
-                for (int part = 0; part < PARTS; part++)                                           \
-                    total[part] += LUCID_NAME(term)(                                               \
-                        LUCID_NAME(load_##real)(padded + part * WIDTH), power, job);               \
-                n = 0;                                                                             \
             }                                                                                      \
             for (int part = 0; part < PARTS; part++) { /* lucid_add, a vector at a time */         \
                 vd next = high[part] + total[part], gain = next - high[part];                      \
@@ -143,8 +181,10 @@ INLINE vd LUCID_NAME(load_double)(const double *x) {
                 high[part] = next;                                                                 \
             }                                                                                      \
         }                                                                                          \
-        memcpy(sum->high, high, sizeof high);                                                      \
-        memcpy(sum->low, low, sizeof low);                                                         \
+        for (int part = 0; part < PARTS; part++) {                                                 \
+            memcpy(sum->high + part * WIDTH, &high[part], sizeof(vd));                             \
+            memcpy(sum->low + part * WIDTH, &low[part], sizeof(vd));                               \
+        }                                                                                          \
     }                                                                                              \
                                                                                                    \
     static void LUCID_NAME(add_##real)(const real *x, Py_ssize_t n, lucid_power power,             \
@@ -212,7 +252,6 @@ INLINE vd LUCID_NAME(load_double)(const double *x) {
         }                                                                                          \
     }
 
-#define PREFETCH 4096
 LUCID_PASSES(float, uint32_t, 0x7fffffff, 0x7f800000)
 LUCID_PASSES(double, uint64_t, 0x7fffffffffffffff, 0x7ff0000000000000)
 
@@ -386,7 +425,40 @@ static void LUCID_NAME(change)(const lucid_job *job, lucid_kind kind, char *x, P
         (scale ? LUCID_NAME(scale_double) : LUCID_NAME(clamp_double))((double *)x, n, factor);
 }
 
-/* The entry: a lucid_run. */
+/* ---- what norms.h calls ------------------------------------------------------------------ */
+
+INLINE void LUCID_NAME(clear)(lucid_op op, lucid_result *result) {
+    const vd zero = {0};
+    for (int i = 0; i < LUCID_LANES; i += WIDTH) {
+        memcpy(result->powers.high + i, &zero, sizeof zero);
+        memcpy(result->powers.low + i, &zero, sizeof zero);
+        if (op == LUCID_STATS) {
+            memcpy(result->plain.high + i, &zero, sizeof zero);
+            memcpy(result->plain.low + i, &zero, sizeof zero);
+        }
+    }
+    result->max = 0;
+    result->zeros = result->nans = result->infs = 0;
+}
+
+INLINE void LUCID_NAME(merge_sums)(lucid_sum *into, const lucid_sum *from) {
+    for (int i = 0; i < LUCID_LANES; i++) {
+        lucid_add(&into->high[i], &into->low[i], from->high[i]);
+        into->low[i] += from->low[i];
+    }
+}
+
+static void LUCID_NAME(merge)(lucid_op op, lucid_result *into, const lucid_result *from) {
+    if (op == LUCID_SUM || op == LUCID_STATS)
+        LUCID_NAME(merge_sums)(&into->powers, &from->powers);
+    if (op == LUCID_SUM) return;
+    if (op == LUCID_STATS) LUCID_NAME(merge_sums)(&into->plain, &from->plain);
+    if (from->max > into->max) into->max = from->max;
+    into->zeros += from->zeros;
+    into->nans += from->nans;
+    into->infs += from->infs;
+}
+
 static void LUCID_NAME(run_piece)(const lucid_job *job, const lucid_view *view, Py_ssize_t start,
                                   Py_ssize_t count, lucid_result *result) {
     char *x = view->data + start * lucid_itemsize[view->kind];
@@ -407,6 +479,7 @@ static void LUCID_NAME(run_piece)(const lucid_job *job, const lucid_view *view, 
         }
         return;
     }
+    LUCID_NAME(clear)(job->op, result);
     /* The sum of squares of complex elements is that of their parts. */
     const int parts = job->op == LUCID_SUM && job->power == LUCID_TWO && kind >= LUCID_C64;
     const int plain = !view->axes && job->divisor == 1.0 && (kind < LUCID_C64 || parts);
@@ -418,6 +491,8 @@ static void LUCID_NAME(run_piece)(const lucid_job *job, const lucid_view *view, 
         LUCID_NAME(measure_staged)(job, view, start, count, result);
 }
 
+static const lucid_level_t LUCID_NAME(level)[1] = {{LUCID_NAME(run_piece), LUCID_NAME(merge)}};
+
 #undef vd
 #undef vu
 #undef vf
@@ -427,5 +502,6 @@ static void LUCID_NAME(run_piece)(const lucid_job *job, const lucid_view *view, 
 #undef ROWS
 #undef GROUP
 #undef PREFETCH
+#undef MADD
 #undef LUCID_PASSES
 #undef LUCID_MEASURE
