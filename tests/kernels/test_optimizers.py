@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -420,7 +421,8 @@ def test_bits_do_not_depend_on_threads_or_cuts(case):
 
 def test_levels_agree():
     code = (
-        "import sys; sys.path.insert(0, 'tests/kernels'); import test_optimizers as t\n"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import test_optimizers as t\n"
         "for case in t.CASES: t.compare(case, 'f4', 3e-6); t.compare(case, 'f8', 1e-13)\n"
     )
     for level in ("baseline", "avx2", "avx512"):
