@@ -459,7 +459,7 @@ class PolynomialLR(Multiplying):
         left = self.total_iters - self.last_epoch
         if self._is_initial or left < 0:
             return 1.0
-        return (left / (left + 1)) ** self.power
+        return math.pow(left / (left + 1), self.power)
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -675,8 +675,8 @@ class CyclicLR(_CyclesMomentum):
         if self._scale_fn_custom is not None:
             return self._scale_fn_custom(x)
         if self.mode == "triangular2":
-            return 2.0 ** (1 - x)
-        return self.gamma**x if self.mode == "exp_range" else 1.0
+            return math.pow(2.0, 1 - x)
+        return math.pow(self.gamma, x) if self.mode == "exp_range" else 1.0
 
     def get_lr(self) -> list[float]:
         cycle = math.floor(1 + self.last_epoch / self.total_size)

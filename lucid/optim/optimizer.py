@@ -185,16 +185,17 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        if self.max_grad_norm is not None:
-            grad_scale = self._clip(grad_scale)
-        state = self.state
+        work = []
         for group in self.param_groups:
             params = [p for p in group["params"] if p._grad is not None]
-            if not params:
-                continue
+            if params:
+                work.append((group, params, [p._grad._data for p in params]))
+        if self.max_grad_norm is not None:
+            grad_scale = self._clip([g for _, _, grads in work for g in grads], grad_scale)
+        state = self.state
+        for group, params, grads in work:
             states = [state.get(p) or self._begin(p, group) for p in params]
-            arrays, grads = [p._data for p in params], [p._grad._data for p in params]
-            self.update(group, arrays, grads, states, grad_scale)
+            self.update(group, [p._data for p in params], grads, states, grad_scale)
             for p in params:
                 memory_of(p).version += 1
         self._stepped = True
@@ -202,17 +203,14 @@ class Optimizer:
             hook(self, (closure,), {"grad_scale": grad_scale})
         return loss
 
-    def _begin(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+    def _begin(self, param: Tensor, group: Group) -> dict[str, Any]:
         state = self.state[param]
         state.update(self.init_state(param, group))
         return state
 
-    def _clip(self, grad_scale: float) -> float:
+    def _clip(self, grads: Arrays, grad_scale: float) -> float:
         """Measures the norm of what the update would use, and returns the factor that limits it."""
         assert self.max_grad_norm is not None
-        grads = [
-            p._grad._data for g in self.param_groups for p in g["params"] if p._grad is not None
-        ]
         norm, nonfinite = total_norm(grads, 2.0)
         norm *= abs(grad_scale)
         self.last_grad_norm = norm

@@ -92,7 +92,7 @@ class SGD(Optimizer):
         states: States,
         grad_scale: float,
     ) -> None:
-        buffers = None
+        buffers: list[Any] | None = None
         if group["momentum"] != 0:
             kept = [s["momentum_buffer"] for s in states]
             buffers = [None if b is None else b._data for b in kept]
