@@ -269,7 +269,8 @@ class _Pending:
         gradients = self._gradients.get(node)
         if gradients is None:
             gradients = self._gradients[node] = [None] * len(node.shape)
-        gradients[output.index] = gradient
+        before = gradients[output.index]
+        gradients[output.index] = gradient if before is None else before + gradient
 
     def pop(self, edge: Any) -> Any:
         return self._gradients.pop(edge, None)
@@ -308,21 +309,26 @@ def _as_tensors(node: Node) -> tuple[Any, ...]:
     """What the node saved, as tensors that lead on to where they came from."""
     saved = list(node.saved)
     for place, index, _ in node.plan.tracked:
-        array = saved[place]
-        if isinstance(array, np.ndarray):
-            edge: Any = node if index < 0 else node.inputs[index]
-            saved[place] = edge if isinstance(edge, Tensor) and edge.dtype is array.dtype else (
-                _leading(array, edge)
-            )  # fmt: skip
+        value = saved[place]
+        if isinstance(value, tuple):
+            saved[place] = tuple([_leading(x, Output(node, i, x)) for i, x in enumerate(value)])
+        elif isinstance(value, np.ndarray):
+            if index >= 0:
+                edge = node.inputs[index]
+            else:
+                several = isinstance(node.dtype, tuple)
+                edge = Output(node, -1 - index, value) if several else node
+            saved[place] = _leading(value, edge)
     return tuple(saved)
 
 
 def _leading(array: np.ndarray, edge: Any) -> Tensor:
+    """A tensor of these values whose gradient goes to ``edge``."""
+    if isinstance(edge, Tensor):
+        return edge if edge._data.dtype is array.dtype else TENSORS.cast(edge, array.dtype)
     tensor = wrap(array)
-    if edge is not None and not isinstance(edge, Tensor):
+    if edge is not None and array.dtype.kind in "fc":
         tensor._node, tensor._requires_grad = edge, True
-    elif edge is not None:
-        return TENSORS.cast(edge, array.dtype)
     return tensor
 
 

@@ -81,7 +81,8 @@ class Plan:
 
     Attributes:
         collect: ``(arrays, out, attributes) -> saved``, made to measure.
-        tracked: ``(position in saved, input index or -1 for the output, name)`` of saved tensors.
+        tracked: ``(position in saved, input index or -1 for the output, name)`` of saved tensors;
+            of a user's Function with several outputs -1, -2, ...
         rules: ``(input index, rule, saved -> its arguments)``; index -1: one rule for all inputs.
     """
 
@@ -605,3 +606,80 @@ def _meet(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         a if a.dtype is wanted else a.astype(wanted),
         b if b.dtype is wanted else b.astype(wanted),
     )
+
+
+# -------------------------------------------------------------------- operations of the user's own
+
+
+class _FunctionPlan:
+    """A `Plan` for an :class:`lucid.autograd.Function`: one rule, which calls its ``backward``."""
+
+    def __init__(self, cls: Any, ctx: Any, inputs: Sequence[Any], outs: Sequence[Tensor]) -> None:
+        self.op = self
+        self.name = cls.__name__
+        self.cls = cls
+        self.ctx = ctx
+        self.count = len(inputs)
+        # Inputs and outputs among what is kept are followed; intermediate results are constants.
+        known = {id(x): i for i, x in enumerate(inputs)} | {id(x): -1 - i for i, x in enumerate(outs)}
+        self.tracked = tuple(
+            (place, known[id(x)], f"saved tensor {place}")
+            for place, x in enumerate(ctx._to_save)
+            if x is not None and id(x) in known
+        )
+        self.rules = ((-1, self.rule, lambda saved: (saved,)),)
+        self.shapes = tuple(out.shape for out in outs)
+        self.dtypes = tuple(out.dtype for out in outs)
+
+    def rule(self, F: Any, g: Any, saved: Any) -> Any:  # noqa: N803
+        gradients = g if isinstance(g, list) else [g]
+        if self.ctx._materialize:
+            gradients = [
+                F.zeros(shape, dtype) if x is None else x
+                for x, shape, dtype in zip(gradients, self.shapes, self.dtypes, strict=True)
+            ]
+        gradients = [wrap(x) if isinstance(x, np.ndarray) else x for x in gradients]
+        self.ctx._saved = tuple(wrap(x) if isinstance(x, np.ndarray) else x for x in saved)
+        found = self.cls.backward(self.ctx, *gradients)
+        found = found if isinstance(found, tuple) else (found,)
+        if len(found) != self.count:
+            raise RuntimeError(
+                f"{self.name}.backward: must return a gradient for each of the {self.count} "
+                f"arguments of forward; got {len(found)}"
+            )
+        for i, x in enumerate(found):
+            if x is not None and not isinstance(x, Tensor):
+                raise TypeError(
+                    f"{self.name}.backward: gradient {i} must be a Tensor or None; "
+                    f"got {type(x).__name__}"
+                )
+        return found if F is TENSORS else [x if x is None else x._data for x in found]
+
+
+def record_function(
+    cls: Any, ctx: Any, inputs: Sequence[Any], outs: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    """Puts a call of a user's Function on the tape."""
+    plan = _FunctionPlan(cls, ctx, inputs, outs)
+    node = Node()
+    node.plan = plan
+    node.inputs = tuple(edge_of(x) if isinstance(x, Tensor) else None for x in inputs)
+    node.saved = tuple(x._data if isinstance(x, Tensor) else x for x in ctx._to_save)
+    node.seq = next_seq()
+    node.hooks = None
+    node.shape, node.dtype = plan.shapes, plan.dtypes
+    if anomaly.mode:
+        node.trace = _where()
+    marked = [id(x) for x in ctx._not_differentiable]
+    for i, out in enumerate(outs):
+        if out.dtype.kind not in "fc" or id(out) in marked:
+            continue
+        if any(out is x for x in ctx._dirty):
+            memory_of(out).version += 1
+            out._generation += 1
+        out._requires_grad = True
+        out._node = Output(node, i, out._data)
+    ctx._to_save = ()
+    kept = [inputs[i] if i >= 0 else outs[-1 - i] for _, i, _ in plan.tracked]
+    node.versions = tuple((memory_of(x), memory_of(x).version) for x in kept)
+    return outs
