@@ -44,6 +44,7 @@ typedef struct {
                     const gemm_epilogue *epilogue);
     void (*pack_b)(ptrdiff_t n, ptrdiff_t k, const gemm_operand *b, void *packed);
     size_t (*packed_size)(ptrdiff_t n, ptrdiff_t k);
+    double (*peak)(ptrdiff_t steps, double factor);
 } gemm_engine;
 
 #endif

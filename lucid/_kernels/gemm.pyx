@@ -12,6 +12,7 @@ cimport numpy as cnp
 from numpy cimport NPY_ARRAY_ALIGNED, NPY_DOUBLE, NPY_FLOAT, ndarray
 
 from lucid._kernels.arrays cimport empty
+from lucid._kernels.threads cimport num_threads, parallel_for, task_t
 
 cnp.import_array()
 
@@ -24,7 +25,11 @@ cdef extern from *:
     """
     gemm_engine gemm_pick_f32()
     gemm_engine gemm_pick_f64()
+    void (*gemm_parallel)(task_t task, void* context, Py_ssize_t count) noexcept nogil
+    int (*gemm_threads)() noexcept nogil
 
+gemm_parallel = parallel_for
+gemm_threads = num_threads
 gemm_f32 = gemm_pick_f32()
 gemm_f64 = gemm_pick_f64()
 
@@ -313,3 +318,11 @@ cdef tuple reference_linear_backward(
         np.matmul(dy.T, rows) if need_weight else None,
         dy.sum(axis=0) if need_bias else None,
     )
+
+
+def fma_peak(Py_ssize_t steps, bint double_precision=False, /):
+    cdef const gemm_engine* engine = &gemm_f64 if double_precision else &gemm_f32
+    cdef double count
+    with nogil:
+        count = engine.peak(steps, 0.5)
+    return count

@@ -21,14 +21,11 @@
 #define QUAD_SHUFFLE(mask, x, y, i, j, k, l) __builtin_shuffle(x, y, (mask){i, j, k, l})
 #endif
 
-/* Runs task(context, 0) .. task(context, count - 1); they are independent of each other. */
+/* The thread pool, through pointers that gemm.pyx sets. */
 typedef void (*gemm_task)(void *context, ptrdiff_t index);
-
-static void gemm_serial(gemm_task task, void *context, ptrdiff_t count) {
-    for (ptrdiff_t index = 0; index < count; index++) task(context, index);
-}
-
-static void (*gemm_parallel)(gemm_task, void *, ptrdiff_t) = gemm_serial;
+static void (*gemm_parallel)(gemm_task task, void *context, ptrdiff_t count);
+static int (*gemm_threads)(void);
+#define GEMM_PARALLEL_FROM 2e6 /* multiplications: some 20 us of one core */
 
 /* The packed block of a and one panel of b. Kept per thread, so that no product has to allocate
  * or page in its workspace afresh. */

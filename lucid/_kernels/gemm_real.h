@@ -22,7 +22,11 @@
 #define ROWS 4 /* 8 of 16; without FMA a product needs one for itself */
 #endif
 #define DEPTH 256
-#define BLOCK_ROWS 144
+#define BLOCK_ROWS (384 * 4 / (ptrdiff_t)sizeof(real))
+#define PACKED_BYTES (16 << 20)
+#define DOT_MAX_ROWS 8
+#define DOT_MIN_DEPTH (4 * LANES)
+#define PEAK_CHAINS 12
 
 #define vec REAL_NAME(vec)
 #define vec_at REAL_NAME(vec_at)
@@ -222,28 +226,38 @@ ALWAYS_INLINE ptrdiff_t REAL_NAME(depth_block)(ptrdiff_t k) {
     return k <= DEPTH ? k : ((k + blocks - 1) / blocks + 3) & ~(ptrdiff_t)3;
 }
 
-/* ---- The product ------------------------------------------------------------------------ */
+/* ---- The product: tiles ------------------------------------------------------------------ */
 
 #define product REAL_NAME(product)
-typedef struct {
-    ptrdiff_t m, n, k, c_stride, height, width, down;
+typedef struct product {
+    ptrdiff_t m, n, k;
     const gemm_operand *a, *b;
-    real *c, *packed;
-    ptrdiff_t packed_first;
+    real *c;
+    ptrdiff_t c_stride;
     const gemm_epilogue *epilogue;
+    real *packed; /* NULL, or packed_n columns of b from packed_left on */
+    ptrdiff_t packed_left, packed_n;
+    /* c's columns left .. left + n are cut into tasks of height x width, `down` of them high */
+    void (*block)(const struct product *, ptrdiff_t top, ptrdiff_t bottom, ptrdiff_t left,
+                  ptrdiff_t right);
+    ptrdiff_t left, height, width, down;
 } product;
 
 ALWAYS_INLINE ptrdiff_t REAL_NAME(least)(ptrdiff_t x, ptrdiff_t y) { return x < y ? x : y; }
+
+ALWAYS_INLINE ptrdiff_t REAL_NAME(up)(ptrdiff_t x, ptrdiff_t step) {
+    return (x + step - 1) / step * step;
+}
 
 /* Where the panel of column j starts in a whole packed b: depth block by depth block, panel by
  * panel, each of COLUMNS x its depth. */
 ALWAYS_INLINE ptrdiff_t REAL_NAME(packed_at)(ptrdiff_t n, ptrdiff_t j, ptrdiff_t p,
                                              ptrdiff_t depth) {
-    return p * ((n + COLUMNS - 1) / COLUMNS * COLUMNS) + j * depth;
+    return p * REAL_NAME(up)(n, COLUMNS) + j * depth;
 }
 
 /* Rows top..bottom and columns left..right of c. */
-static void REAL_NAME(block)(const product *g, ptrdiff_t top, ptrdiff_t bottom, ptrdiff_t left,
+static void REAL_NAME(tile_block)(const product *g, ptrdiff_t top, ptrdiff_t bottom, ptrdiff_t left,
                              ptrdiff_t right) {
     real *const a_block = (real *)gemm_scratch, *const b_panel = a_block + BLOCK_ROWS * DEPTH;
     const gemm_operand *const a = g->a, *const b = g->b;
@@ -276,7 +290,7 @@ static void REAL_NAME(block)(const product *g, ptrdiff_t top, ptrdiff_t bottom, 
             const real *panel = b_panel;
             ptrdiff_t b_depth = COLUMNS;
             if (g->packed) {
-                panel = g->packed + REAL_NAME(packed_at)(g->n, j, p, depth);
+                panel = g->packed + REAL_NAME(packed_at)(g->packed_n, j - g->packed_left, p, depth);
             } else if (pack_b || columns != vecs * LANES) {
                 REAL_NAME(pack)(b, j, columns, p, depth, COLUMNS, b_panel);
             } else {
@@ -301,84 +315,295 @@ static void REAL_NAME(block)(const product *g, ptrdiff_t top, ptrdiff_t bottom, 
     }
 }
 
-static void REAL_NAME(block_task)(void *context, ptrdiff_t index) {
-    const product *g = context;
-    const ptrdiff_t top = index % g->down * g->height, left = index / g->down * g->width;
-    REAL_NAME(block)(g, top, REAL_NAME(least)(g->m, top + g->height), left,
-                     REAL_NAME(least)(g->n, left + g->width));
+/* ---- Thin products: what a tile cannot fill --------------------------------------------- */
+
+/* c's new value where it is not finished in registers. */
+ALWAYS_INLINE real REAL_NAME(finished)(const gemm_epilogue *e, real sum, real before, ptrdiff_t row,
+                                       ptrdiff_t column) {
+    if (!e) return sum;
+    real x = (real)e->alpha * sum;
+    if (e->accumulate) x += before;
+    if (e->row_bias) x += ((const real *)e->row_bias)[row];
+    if (e->column_bias) x += ((const real *)e->column_bias)[column];
+    return e->activation == GEMM_RELU && x < 0 ? 0 : x;
 }
 
-static void REAL_NAME(pack_task)(void *context, ptrdiff_t index) {
-    const product *g = context;
-    const ptrdiff_t step = REAL_NAME(depth_block)(g->k);
-    const ptrdiff_t j = index * COLUMNS;
-    for (ptrdiff_t p = 0; p < g->k; p += step) {
-        const ptrdiff_t depth = REAL_NAME(least)(step, g->k - p);
-        REAL_NAME(pack)(g->b, j, REAL_NAME(least)(COLUMNS, g->n - j), p, depth, COLUMNS,
-                        g->packed + REAL_NAME(packed_at)(g->n, j, p, depth));
+/* At least a quad, where a vector of the level is less. */
+#define WIDE (LANES > 4 ? LANES : 4)
+#define wide REAL_NAME(wide)
+#define wide_at REAL_NAME(wide_at)
+typedef real wide __attribute__((vector_size(LUCID_VBYTES > 4 * sizeof(real)
+                                                 ? LUCID_VBYTES : 4 * sizeof(real))));
+typedef real wide_at __attribute__((vector_size(sizeof(wide)), aligned(sizeof(real)), may_alias));
+
+ALWAYS_INLINE wide REAL_NAME(load_wide)(const real *from, ptrdiff_t count) {
+#if LUCID_VBYTES == 64
+    return REAL_NAME(load)(from, count);
+#else
+    wide x = {0};
+    for (ptrdiff_t i = 0; i < WIDE - 1; i++)
+        if (i < count) x[i] = from[i];
+    return x;
+#endif
+}
+
+/* The sums of four vectors. */
+ALWAYS_INLINE quad REAL_NAME(sums)(const wide *x) {
+    quad s[4];
+    for (int i = 0; i < 4; i++) {
+        union { wide whole; quad part[WIDE / 4]; } u = {x[i]};
+        s[i] = u.part[0];
+        for (int j = 1; j < WIDE / 4; j++) s[i] += u.part[j];
+    }
+    const quad ab = QUAD_SHUFFLE(quad_bits, s[0], s[1], 0, 4, 1, 5) +
+                    QUAD_SHUFFLE(quad_bits, s[0], s[1], 2, 6, 3, 7);
+    const quad cd = QUAD_SHUFFLE(quad_bits, s[2], s[3], 0, 4, 1, 5) +
+                    QUAD_SHUFFLE(quad_bits, s[2], s[3], 2, 6, 3, 7);
+    return QUAD_SHUFFLE(quad_bits, ab, cd, 0, 1, 4, 5) + QUAD_SHUFFLE(quad_bits, ab, cd, 2, 3, 6, 7);
+}
+
+/* Dot products of `rows` rows of a with `columns` columns of b, both contiguous along the depth. */
+ALWAYS_INLINE void REAL_NAME(dots)(const int rows, const int columns, ptrdiff_t k,
+                                   const real *const *a, const real *const *b, real *to) {
+    wide t[4][8];
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < columns; j++) t[i][j] = (wide){0};
+    ptrdiff_t p = 0;
+    for (; p + WIDE <= k; p += WIDE)
+        for (int j = 0; j < columns; j++) {
+            const wide y = *(const wide_at *)(b[j] + p);
+            for (int i = 0; i < rows; i++) t[i][j] += *(const wide_at *)(a[i] + p) * y;
+        }
+    if (p < k)
+        for (int j = 0; j < columns; j++) {
+            const wide y = REAL_NAME(load_wide)(b[j] + p, k - p);
+            for (int i = 0; i < rows; i++) t[i][j] += REAL_NAME(load_wide)(a[i] + p, k - p) * y;
+        }
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < columns; j += 4)
+            *(quad_at *)(to + i * columns + j) = REAL_NAME(sums)(t[i] + j);
+}
+
+#define DOT_ROWS (ROWS == 12 ? 4 : 2)
+
+/* A few rows times a transposed matrix: no packing, b is read once and as it lies. */
+static void REAL_NAME(dot_block)(const product *g, ptrdiff_t top, ptrdiff_t bottom, ptrdiff_t left,
+                                 ptrdiff_t right) {
+    real *const copies = (real *)gemm_scratch;
+    const gemm_operand *const a = g->a, *const b = g->b;
+    const int copy = a->pack || a->depth_stride != 1;
+    const int columns = g->m == 1 ? 8 : 4;
+    if (copy)
+        for (ptrdiff_t i = top; i < bottom; i++)
+            REAL_NAME(pack)(a, i, 1, 0, g->k, 1, copies + (i - top) * g->k);
+    for (ptrdiff_t j = left; j < right; j += columns) {
+        const real *y[8], *x[4];
+        for (int v = 0; v < columns; v++)
+            y[v] = (const real *)b->data + REAL_NAME(least)(j + v, right - 1) * b->free_stride;
+        for (ptrdiff_t i = top; i < bottom; i += DOT_ROWS) {
+            const ptrdiff_t rows = REAL_NAME(least)(DOT_ROWS, bottom - i);
+            for (int u = 0; u < rows; u++)
+                x[u] = copy ? copies + (i - top + u) * g->k
+                            : (const real *)a->data + (i + u) * a->free_stride;
+            real to[16];
+            if (columns == 8) REAL_NAME(dots)(1, 8, g->k, x, y, to);
+            else if (rows == 1) REAL_NAME(dots)(1, 4, g->k, x, y, to);
+            else if (rows == 2) REAL_NAME(dots)(2, 4, g->k, x, y, to);
+#if ROWS == 12
+            else if (rows == 3) REAL_NAME(dots)(3, 4, g->k, x, y, to);
+            else REAL_NAME(dots)(4, 4, g->k, x, y, to);
+#endif
+            for (int u = 0; u < rows; u++)
+                for (int v = 0; v < columns && j + v < right; v++) {
+                    real *const c = g->c + (i + u) * g->c_stride + j + v;
+                    *c = REAL_NAME(finished)(g->epilogue, to[u * columns + v], *c, i + u, j + v);
+                }
+        }
     }
 }
 
-static size_t REAL_NAME(packed_size)(ptrdiff_t n, ptrdiff_t k) {
-    return (size_t)((n + COLUMNS - 1) / COLUMNS * COLUMNS) * (size_t)k * sizeof(real);
+/* c [+]= x[0] * b[0] + ... + x[rows - 1] * b[rows - 1], all of them vectors of n. */
+ALWAYS_INLINE void REAL_NAME(combine)(const int rows, ptrdiff_t n, const real *x, const real *b,
+                                      ptrdiff_t b_depth, real *c, int add) {
+    for (ptrdiff_t j = 0; j < n; j += LANES) {
+        const ptrdiff_t count = REAL_NAME(least)(LANES, n - j);
+        vec t = {0};
+        if (add) t = REAL_NAME(load)(c + j, count);
+        for (int i = 0; i < rows; i++) t += x[i] * REAL_NAME(load)(b + i * b_depth + j, count);
+        REAL_NAME(store)(c + j, t, count);
+    }
 }
 
-static void REAL_NAME(pack_b)(ptrdiff_t n, ptrdiff_t k, const gemm_operand *b, void *packed) {
-    product g = {.n = n, .k = k, .b = b, .packed = packed};
-    gemm_parallel(REAL_NAME(pack_task), &g, (n + COLUMNS - 1) / COLUMNS);
+/* One row times a row-major matrix: a combination of its rows. */
+static void REAL_NAME(row_block)(const product *g, ptrdiff_t top, ptrdiff_t bottom, ptrdiff_t left,
+                                 ptrdiff_t right) {
+    const gemm_operand *const a = g->a, *const b = g->b;
+    const gemm_epilogue *const e = g->epilogue;
+    const ptrdiff_t step = b->depth_stride;
+    int rows, add = e && e->accumulate;
+    for (ptrdiff_t p = 0; p < g->k; p += rows, add = 1) {
+        const real *const from = (const real *)b->data + left + p * step;
+        real x[8];
+        rows = g->k - p >= 8 ? 8 : g->k - p >= 4 ? 4 : g->k - p >= 2 ? 2 : 1;
+        for (int i = 0; i < rows; i++) {
+            x[i] = ((const real *)a->data)[(p + i) * a->depth_stride];
+            if (e) x[i] *= (real)e->alpha;
+        }
+        if (rows == 8) REAL_NAME(combine)(8, right - left, x, from, step, g->c + left, add);
+        else if (rows == 4) REAL_NAME(combine)(4, right - left, x, from, step, g->c + left, add);
+        else if (rows == 2) REAL_NAME(combine)(2, right - left, x, from, step, g->c + left, add);
+        else REAL_NAME(combine)(1, right - left, x, from, step, g->c + left, add);
+    }
+    if (e && (e->row_bias || e->column_bias || e->activation)) {
+        const gemm_epilogue rest = {1, 0, e->activation, e->row_bias, e->column_bias};
+        for (ptrdiff_t j = left; j < right; j++)
+            g->c[j] = REAL_NAME(finished)(&rest, g->c[j], 0, 0, j);
+    }
 }
 
 /* The sum over nothing: what is left is the epilogue. */
-static void REAL_NAME(empty)(ptrdiff_t m, ptrdiff_t n, real *c, ptrdiff_t c_stride,
-                             const gemm_epilogue *e) {
-    for (ptrdiff_t i = 0; i < m; i++)
-        for (ptrdiff_t j = 0; j < n; j++) {
-            real x = e && e->accumulate ? c[i * c_stride + j] : 0;
-            if (e && e->row_bias) x += ((const real *)e->row_bias)[i];
-            if (e && e->column_bias) x += ((const real *)e->column_bias)[j];
-            c[i * c_stride + j] = e && e->activation == GEMM_RELU && x < 0 ? 0 : x;
+static void REAL_NAME(empty_block)(const product *g, ptrdiff_t top, ptrdiff_t bottom,
+                                   ptrdiff_t left, ptrdiff_t right) {
+    for (ptrdiff_t i = top; i < bottom; i++)
+        for (ptrdiff_t j = left; j < right; j++) {
+            real *const c = g->c + i * g->c_stride + j;
+            *c = REAL_NAME(finished)(g->epilogue, 0, *c, i, j);
         }
+}
+
+/* ---- The product as a list of tasks ----------------------------------------------------- */
+
+static void REAL_NAME(pack_task)(void *context, ptrdiff_t index) {
+    const product *g = context;
+    const ptrdiff_t step = REAL_NAME(depth_block)(g->k), j = index * COLUMNS;
+    for (ptrdiff_t p = 0; p < g->k; p += step) {
+        const ptrdiff_t depth = REAL_NAME(least)(step, g->k - p);
+        REAL_NAME(pack)(g->b, g->packed_left + j, REAL_NAME(least)(COLUMNS, g->packed_n - j), p,
+                        depth, COLUMNS, g->packed + REAL_NAME(packed_at)(g->packed_n, j, p, depth));
+    }
+}
+
+static void REAL_NAME(block_task)(void *context, ptrdiff_t index) {
+    const product *g = context;
+    const ptrdiff_t top = index % g->down * g->height, right_end = g->left + g->n;
+    const ptrdiff_t left = g->left + index / g->down * g->width;
+    g->block(g, top, REAL_NAME(least)(g->m, top + g->height), left,
+             REAL_NAME(least)(right_end, left + g->width));
+}
+
+static void REAL_NAME(run_blocks)(product *g) {
+    g->down = (g->m + g->height - 1) / g->height;
+    gemm_parallel(REAL_NAME(block_task), g, g->down * ((g->n + g->width - 1) / g->width));
+}
+
+static size_t REAL_NAME(packed_size)(ptrdiff_t n, ptrdiff_t k) {
+    return (size_t)REAL_NAME(up)(n, COLUMNS) * (size_t)k * sizeof(real);
+}
+
+static void REAL_NAME(pack_b)(ptrdiff_t n, ptrdiff_t k, const gemm_operand *b, void *packed) {
+    product g = {.k = k, .b = b, .packed = packed, .packed_n = n};
+    gemm_parallel(REAL_NAME(pack_task), &g, (n + COLUMNS - 1) / COLUMNS);
+}
+
+/* Several blocks of rows share one packed b, a chunk of its columns at a time. Without memory for
+ * that, each block packs its own. */
+static void REAL_NAME(tall_product)(product *g) {
+    const ptrdiff_t n = g->n;
+    const ptrdiff_t chunk = REAL_NAME(least)(
+        REAL_NAME(up)(n, COLUMNS),
+        PACKED_BYTES / (ptrdiff_t)sizeof(real) / g->k / COLUMNS * COLUMNS);
+    void *own = NULL;
+    if (!g->packed && chunk > 0)
+        own = aligned_alloc(64, (REAL_NAME(packed_size)(chunk, g->k) + 63) & ~(size_t)63);
+    if (!own) {
+        REAL_NAME(run_blocks)(g);
+        return;
+    }
+    g->packed = own;
+    for (g->left = 0; g->left < n; g->left += chunk) {
+        g->packed_left = g->left;
+        g->packed_n = g->n = REAL_NAME(least)(chunk, n - g->left);
+        g->width = REAL_NAME(least)(g->width, g->n);
+        gemm_parallel(REAL_NAME(pack_task), g, (g->n + COLUMNS - 1) / COLUMNS);
+        REAL_NAME(run_blocks)(g);
+    }
+    free(own);
 }
 
 static void REAL_NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const gemm_operand *a,
                             const gemm_operand *b, void *c, ptrdiff_t c_stride,
                             const gemm_epilogue *epilogue) {
     if (m <= 0 || n <= 0) return;
-    if (k <= 0) {
-        REAL_NAME(empty)(m, n, c, c_stride, epilogue);
-        return;
+    gemm_epilogue mirrored;
+    if (n == 1 && m > 1 && c_stride == 1 && !b->packed) { /* a column is its transpose, a row */
+        const gemm_operand *const left = a;
+        a = b, b = left, n = m, m = 1;
+        if (epilogue) {
+            mirrored = *epilogue;
+            mirrored.row_bias = epilogue->column_bias;
+            mirrored.column_bias = epilogue->row_bias;
+            epilogue = &mirrored;
+        }
     }
-    product g = {.m = m, .n = n, .k = k, .c_stride = c_stride, .a = a, .b = b, .c = c,
-                 .packed = (real *)b->packed, .epilogue = epilogue};
-    if (m <= BLOCK_ROWS) {
-        REAL_NAME(block)(&g, 0, m, 0, n);
-        return;
+    product g = {.m = m, .n = n, .k = k, .a = a, .b = b, .c = c, .c_stride = c_stride,
+                 .epilogue = epilogue, .packed = (real *)b->packed, .packed_n = n,
+                 .block = REAL_NAME(tile_block), .height = m, .width = n};
+    if (k <= 0)
+        g.block = REAL_NAME(empty_block);
+    else if (b->pack || b->packed)
+        ;
+    else if (m == 1 && b->free_stride == 1 && !a->pack)
+        g.block = REAL_NAME(row_block);
+    else if (b->depth_stride == 1 && m <= DOT_MAX_ROWS && k >= DOT_MIN_DEPTH &&
+             m * k <= BLOCK_ROWS * DEPTH)
+        g.block = REAL_NAME(dot_block);
+
+    const int threads = (double)m * n * k < GEMM_PARALLEL_FROM ? 1 : gemm_threads();
+    if (g.block == REAL_NAME(tile_block) && m > BLOCK_ROWS) {
+        const ptrdiff_t blocks = REAL_NAME(up)((m + BLOCK_ROWS - 1) / BLOCK_ROWS, threads);
+        g.height = REAL_NAME(up)((m + blocks - 1) / blocks, ROWS);
+        REAL_NAME(tall_product)(&g);
+    } else if (threads == 1) {
+        g.block(&g, 0, m, 0, n);
+    } else {
+        if (m == 1 || n >= threads * COLUMNS)
+            g.width = REAL_NAME(up)((n + threads - 1) / threads, COLUMNS);
+        else
+            g.height = REAL_NAME(up)((m + threads - 1) / threads, ROWS);
+        REAL_NAME(run_blocks)(&g);
     }
-    /* Several blocks of rows share one packed b; without the memory for it, each packs its own. */
-    void *own = NULL;
-    if (!g.packed && (own = aligned_alloc(64, (REAL_NAME(packed_size)(n, k) + 63) & ~(size_t)63))) {
-        g.packed = own;
-        gemm_parallel(REAL_NAME(pack_task), &g, (n + COLUMNS - 1) / COLUMNS);
-    }
-    const ptrdiff_t blocks = (m + BLOCK_ROWS - 1) / BLOCK_ROWS;
-    g.height = ((m + blocks - 1) / blocks + ROWS - 1) / ROWS * ROWS;
-    g.down = (m + g.height - 1) / g.height;
-    g.width = n;
-    gemm_parallel(REAL_NAME(block_task), &g, g.down);
-    free(own);
 }
 
-static const gemm_engine REAL_NAME(engine) = {REAL_NAME(gemm), REAL_NAME(pack_b),
-                                              REAL_NAME(packed_size)};
+/* The multiply-adds per call of the tightest loop there is: the limit for a product. */
+static double REAL_NAME(peak)(ptrdiff_t steps, double factor) {
+    vec t[PEAK_CHAINS];
+    const vec x = (vec){0} + (real)factor;
+    for (int i = 0; i < PEAK_CHAINS; i++) t[i] = x * (real)i;
+    for (ptrdiff_t p = 0; p < steps; p++)
+        for (int i = 0; i < PEAK_CHAINS; i++) t[i] = t[i] * x + x;
+    for (int i = 1; i < PEAK_CHAINS; i++) t[0] += t[i];
+    return (double)steps * PEAK_CHAINS * LANES + (t[0][0] == (real)-1);
+}
+
+static const gemm_engine REAL_NAME(engine) = {
+    REAL_NAME(gemm), REAL_NAME(pack_b), REAL_NAME(packed_size), REAL_NAME(peak)};
 
 #undef LANES
 #undef COLUMNS
 #undef ROWS
 #undef DEPTH
 #undef BLOCK_ROWS
+#undef DOT_ROWS
+#undef DOT_MAX_ROWS
+#undef DOT_MIN_DEPTH
+#undef PACKED_BYTES
+#undef PEAK_CHAINS
+#undef WIDE
 #undef vec
 #undef vec_at
 #undef vec_bits
+#undef wide
+#undef wide_at
 #undef quad
 #undef quad_at
 #undef quad_bits

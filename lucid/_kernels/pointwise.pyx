@@ -352,3 +352,79 @@ def sigmoid_backward(g, out): return gradient(GRADIENT_sigmoid, g, out)
 def silu_backward(g, x): return gradient(GRADIENT_silu, g, x)
 def gelu_backward(g, x): return gradient(GRADIENT_gelu, g, x)
 def gelu_tanh_backward(g, x): return gradient(GRADIENT_gelu_tanh, g, x)
+
+
+# --- in place -------------------------------------------------------------------------------------
+
+cdef inline bint apart_or_same(ndarray x, ndarray y) noexcept:
+    """No element of `y` lies where `x` has a different one: dense arrays of one size and order."""
+    cdef const char* a = <const char*>cnp.PyArray_DATA(x)
+    cdef const char* b = <const char*>cnp.PyArray_DATA(y)
+    return a == b or a + cnp.PyArray_NBYTES(x) <= b or b + cnp.PyArray_NBYTES(y) <= a
+
+
+cdef inline bint pairs_with(ndarray x, y, int number) noexcept:
+    """Whether the array `y` can be combined into `x`, element by element in memory order."""
+    return (
+        type(y) is ndarray and ready_out(x, number) and ready(y, number) and same_shape(x, y)
+        and apart_or_same(x, y)
+    )
+
+
+cdef ndarray binary_into(int operation, ndarray x, y):
+    cdef int offset = real_type(x), number = cnp.PyArray_TYPE(x)
+    cdef Number scalar
+    cdef void* target = cnp.PyArray_DATA(x)
+    if offset >= 0 and pairs_with(x, y, number):
+        run(binary_loops[2 * operation + offset], target, cnp.PyArray_DATA(<ndarray>y), target, 1,
+            cnp.PyArray_SIZE(x), 0, 0, BOTH_STEP)
+    elif offset >= 0 and ready_out(x, number) and read_number(y, &scalar):
+        run(binary_loops[2 * operation + offset], target,
+            <const void*>&scalar.wide if offset else <const void*>&scalar.narrow, target, 1,
+            cnp.PyArray_SIZE(x), 0, 0, X_STEPS)
+    else:
+        with np.errstate(all="ignore"):
+            NUMPY_BINARY[operation](x, y, out=x)
+    return x
+
+
+def add_(ndarray x not None, y): return binary_into(BINARY_add, x, y)
+def sub_(ndarray x not None, y): return binary_into(BINARY_sub, x, y)
+def mul_(ndarray x not None, y): return binary_into(BINARY_mul, x, y)
+def div_(ndarray x not None, y): return binary_into(BINARY_div, x, y)
+
+
+def axpy_(ndarray x not None, y, double alpha):
+    cdef int offset = real_type(x), number = cnp.PyArray_TYPE(x)
+    cdef void* target = cnp.PyArray_DATA(x)
+    cdef const void* source
+    cdef Py_ssize_t size = cnp.PyArray_SIZE(x)
+    if offset >= 0 and pairs_with(x, y, number):
+        source = cnp.PyArray_DATA(<ndarray>y)
+        if size < LARGE:
+            axpy_loops[offset](target, source, alpha, size)
+        else:
+            with nogil:
+                axpy_loops[offset](target, source, alpha, size)
+    else:
+        with np.errstate(all="ignore"):
+            np.add(x, np.multiply(y, alpha), out=x, casting="same_kind")
+    return x
+
+
+# --- powers ---------------------------------------------------------------------------------------
+
+def pow(x, y):
+    if type(x) is ndarray and real_type(x) >= 0 and (PyFloat_CheckExact(y) or PyLong_CheckExact(y)):
+        if y == 2:
+            return unary(UNARY_square, x)
+        if y == 0.5:
+            return unary(UNARY_sqrt, x)
+        if y == 3:
+            return unary(UNARY_cube, x)
+        if y == -1:
+            return unary(UNARY_reciprocal, x)
+        if y == -0.5:
+            return unary(UNARY_rsqrt, x)
+    with np.errstate(all="ignore"):
+        return np.asarray(np.power(x, y))

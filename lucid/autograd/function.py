@@ -128,9 +128,12 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
             results = backward(ctx, *gradients)
         if not recording:
             return results
+        origins = [x for x in (*gradients, *ctx.saved_tensors) if x is not None]
         several = isinstance(results, tuple)
-        found = [_Refuse.apply(r, *(g for g in gradients if g is not None)) if r is not None else None
-                 for r in (results if several else (results,))]  # fmt: skip
+        found = [
+            None if r is None else _Refuse.apply(r, *origins)
+            for r in (results if several else (results,))
+        ]
         return tuple(found) if several else found[0]
 
     return wrapped
