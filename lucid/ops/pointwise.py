@@ -8,7 +8,7 @@ import numpy as np
 
 from lucid._backend import B
 from lucid._core.inplace import in_place
-from lucid._core.op import binary, operation, unary
+from lucid._core.op import ARRAYS, binary, operation, unary
 
 Array = np.ndarray
 
@@ -133,6 +133,7 @@ def relu_backward(g: Array, out: Array) -> Array:
 relu_backward.gradient(g=lambda F, g, out: F.relu_backward(g, out))
 
 add_ = in_place(add)
+ARRAYS.add_ = B.add_  # how the engine adds gradients up
 sub_ = in_place(sub)
 mul_ = in_place(mul)
 div_ = in_place(div)

@@ -41,6 +41,11 @@ sum.gradient(x=lambda F, g, x_shape, dim, keepdim: F.spread(g, x_shape, dim, kee
 @operation(1)
 def spread(x: Array, shape: tuple[int, ...], dim: Any, keepdim: bool) -> Array:
     """Undoes a reduction's loss of dimensions: ``x`` broadcast along ``dim`` to ``shape``."""
+    if x.size == 1:
+        # In memory of its own: the kernels that come next would refuse a broadcast view.
+        out = np.empty(shape, x.dtype)
+        out.fill(x.item())
+        return out
     if not keepdim and x.ndim < len(shape):
         x = np.expand_dims(x, dims(dim, len(shape), "spread"))
     return np.broadcast_to(x, shape)
