@@ -119,10 +119,6 @@ class Subset(Dataset):
             indices = indices.tolist()
         self.dataset = dataset
         self.indices = indices
-        # A batch in one read where the data set can, in one call where it can.
-        for several in ("gather", "__getitems__"):
-            if hasattr(dataset, several):
-                setattr(self, several, _Through(getattr(dataset, several), self.indices))
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -130,15 +126,11 @@ class Subset(Dataset):
     def __getitem__(self, index: Any) -> Any:
         return self.dataset[self.indices[index]]
 
-
-class _Through:
-    """A function of indices, applied to a subset's (a class, so that it can be pickled)."""
-
-    def __init__(self, function: Any, indices: Sequence[int]) -> None:
-        self._function, self._indices = function, indices
-
-    def __call__(self, indices: Sequence[int]) -> Any:
-        return self._function([self._indices[i] for i in indices])
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        chosen = [self.indices[i] for i in indices]
+        if hasattr(self.dataset, "__getitems__"):
+            return self.dataset.__getitems__(chosen)
+        return [self.dataset[i] for i in chosen]
 
 
 class ConcatDataset(Dataset):
