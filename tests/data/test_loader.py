@@ -352,7 +352,6 @@ def test_a_later_iterator_takes_persistent_workers_over():
     assert next(later)[0].item() == 1
 
 
-
 def test_breaking_off_ends_the_workers():
     for _ in DataLoader(numbers(100), 1, num_workers=2):
         break
