@@ -15,7 +15,6 @@ import json
 import math
 import mmap as memory_map
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
@@ -252,7 +251,7 @@ class _replacing:  # noqa: N801
     def __enter__(self) -> BinaryIO:
         # Opened by hand and not by tempfile, so that the file's permissions follow the umask.
         self._temporary = os.path.join(
-            os.path.dirname(self._path), f".{secrets.token_hex(8)}.lucid.tmp"
+            os.path.dirname(self._path), f".{os.urandom(8).hex()}.lucid.tmp"
         )
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         self._file = os.fdopen(os.open(self._temporary, flags, 0o666), "wb")

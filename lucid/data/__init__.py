@@ -19,7 +19,7 @@ from lucid.data.sampler import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
-from lucid.data.worker import WorkerInfo, get_worker_info
+from lucid.data.worker_info import WorkerInfo, get_worker_info
 
 __all__ = [
     "BatchSampler",

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lucid import random
 from lucid.data.collate import default_collate, default_convert
 from lucid.data.dataset import Dataset, IterableDataset
 from lucid.data.fetch import Recipe
 from lucid.data.sampler import BatchSampler, RandomSampler, SequentialSampler, _check_count
-from lucid.data.worker import Workers
+
+if TYPE_CHECKING:
+    from lucid.data.worker import Workers
 
 __all__ = ["DataLoader"]
 
@@ -140,11 +141,6 @@ class DataLoader:
         self.prefetch_factor = 2 if num_workers and prefetch_factor is None else prefetch_factor
         self.persistent_workers = persistent_workers
         self._workers: Workers | None = None
-        self._context = (
-            multiprocessing.get_context(multiprocessing_context)
-            if multiprocessing_context is None or isinstance(multiprocessing_context, str)
-            else multiprocessing_context
-        )
         self._recipe = Recipe(
             dataset,
             self.collate_fn,
@@ -163,6 +159,9 @@ class DataLoader:
         return map(self._recipe.reader(), order)
 
     def _from_workers(self, order: Iterator[Any], seed: int) -> Iterator[Any]:
+        # Not at the top: it would make importing lucid slower, and most loaders have no workers.
+        from lucid.data.worker import Workers, as_context
+
         workers = self._workers
         if workers is None or not workers.alive:
             workers = Workers(
@@ -170,7 +169,7 @@ class DataLoader:
                 self.num_workers,
                 seed,
                 self.worker_init_fn,
-                self._context,
+                as_context(self.multiprocessing_context),
                 self.timeout,
             )
             if self.persistent_workers:

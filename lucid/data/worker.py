@@ -7,6 +7,7 @@ could leave locked: a worker that dies is seen as the end of its pipe.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import queue
@@ -26,39 +27,11 @@ import numpy as np
 
 from lucid import random
 from lucid._kernels import threads
-from lucid.data.dataset import Dataset
+from lucid.data import worker_info
 from lucid.data.fetch import Recipe
+from lucid.data.worker_info import WorkerInfo
 
 GRACE = 5.0  # seconds that workers get to end by themselves
-
-
-class WorkerInfo(NamedTuple):
-    """Which worker process this is.
-
-    Attributes:
-        id: 0 to ``num_workers - 1``.
-        num_workers: how many there are.
-        seed: what this worker's random generators were seeded with.
-        dataset: this process's copy of the data set.
-    """
-
-    id: int
-    num_workers: int
-    seed: int
-    dataset: Dataset
-
-
-_info: WorkerInfo | None = None
-
-
-def get_worker_info() -> WorkerInfo | None:
-    """In a worker process of a :class:`lucid.data.DataLoader`, which one it is; else ``None``.
-
-    Example:
-        >>> lucid.data.get_worker_info() is None
-        True
-    """
-    return _info
 
 
 class _Answer(NamedTuple):
@@ -79,14 +52,13 @@ def _work(
     init: Callable[[int], None] | None,
 ) -> None:
     """The life of a worker: set up, then answer tasks until the pipe is closed."""
-    global _info
     # Closed here, so that the pipe ends when the parent does. Ctrl-C is for the parent to handle.
     parents_end.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
     # The pipe is always being read, so that neither side ever waits for the other to read first.
     threading.Thread(target=_receive, args=(pipe, tasks), daemon=True).start()
-    _info = info
+    worker_info.current = info
     failure = None
     try:
         threads.set_num_threads(1)  # the workers are the parallelism
@@ -153,6 +125,13 @@ def _portable(error: Exception, worker: int) -> BaseException:
 
 
 # -------------------------------------------------------------------- in the parent
+
+
+def as_context(context: Any) -> Any:
+    """A context of ``multiprocessing``, from its name where it is one."""
+    if context is None or isinstance(context, str):
+        return multiprocessing.get_context(context)
+    return context
 
 
 class Workers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -49,7 +49,7 @@ def load_digits(return_tensors: bool = True, split: bool = True, seed: int = 0) 
         >>> digits.train_images.shape, digits.test_labels.shape
         ((1438, 8, 8), (359,))
     """
-    with files("lucid.datasets").joinpath("digits.npz").open("rb") as file, np.load(file) as data:
+    with np.load(Path(__file__).with_name("digits.npz")) as data:
         images = data["images"].astype(np.float32) / 16
         labels = data["labels"].astype(np.int64)
     found: tuple[np.ndarray, ...] = (images, labels)
