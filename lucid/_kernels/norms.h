@@ -331,7 +331,7 @@ static lucid_list lucid_one_of(const lucid_list *list, Py_ssize_t i) {
     return one;
 }
 
-/* row: 2-norm, largest |v|, mean, zeros, NaNs, infs, size; the mean of complex elements is |mean|. */
+/* row: 2-norm, largest |v|, mean (of complex elements its modulus), zeros, NaNs, infs, size. */
 static void lucid_stats_row(const lucid_list *list, Py_ssize_t i, const lucid_result *found,
                             double *row) {
     lucid_list one = lucid_one_of(list, i);

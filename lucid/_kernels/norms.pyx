@@ -11,7 +11,6 @@ cimport numpy as cnp
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memset
 from numpy cimport ndarray
 
 from lucid._kernels.threads cimport num_threads, parallel_for, task_t
@@ -155,13 +154,14 @@ cdef class Gradients:
         view.kind = <lucid_kind>kind
         ndim = cnp.PyArray_NDIM(x)
         shape = cnp.PyArray_DIMS(x)
-        if (cnp.PyArray_CHKFLAGS(x, cnp.NPY_ARRAY_ALIGNED)
-                and cnp.PyArray_CHKFLAGS(x, cnp.NPY_ARRAY_C_CONTIGUOUS)):
+        if cnp.PyArray_CHKFLAGS(x, cnp.NPY_ARRAY_ALIGNED | cnp.NPY_ARRAY_C_CONTIGUOUS):
             view.size = 1
             for i in range(ndim):
                 view.size *= shape[i]
-        elif lucid_view_strided(view, ndim, <Py_ssize_t*>shape, <Py_ssize_t*>cnp.PyArray_STRIDES(x),
-                                cnp.PyArray_CHKFLAGS(x, cnp.NPY_ARRAY_ALIGNED), in_place) < 0:
+        elif lucid_view_strided(
+            view, ndim, <Py_ssize_t*>shape, <Py_ssize_t*>cnp.PyArray_STRIDES(x),
+            cnp.PyArray_CHKFLAGS(x, cnp.NPY_ARRAY_ALIGNED), in_place,
+        ) < 0:
             raise MemoryError(f"{caller}: no memory to describe an array of {ndim} axes")
         return 0
 

@@ -1,4 +1,4 @@
-/* norms_body.h: one read (or read-write) pass over a piece of one array, for each_level.h.
+/* norms_body.h: one read (or read-write) pass over a piece of one array; see each_level.h.
  *
  * Sums. Eight rows of LUCID_LANES elements become one row by a fixed tree of seven additions, and
  * that row is added to the lanes' high + low pairs without an error. So only the roundings of the
@@ -136,7 +136,8 @@ static const uint64_t LUCID_NAME(last_lanes)[2 * LUCID_LANES] = {0, 0, 0, 0, 0, 
         for (int part = 0; part < PARTS; part++) total[part] = (vd){0};                            \
         for (; n >= LUCID_LANES; n -= LUCID_LANES, x += LUCID_LANES, before += LUCID_LANES)        \
             for (int part = 0; part < PARTS; part++)                                               \
-                total[part] += LUCID_NAME(term)(LUCID_NAME(load_##real)(x + part * WIDTH), power, job);\
+                total[part] += LUCID_NAME(term)(                                                   \
+                    LUCID_NAME(load_##real)(x + part * WIDTH), power, job);                        \
         if (n == 0) return;                                                                        \
         const uint64_t *mask = LUCID_NAME(last_lanes) + n;                                         \
         x -= LUCID_LANES - n;                                                                      \
