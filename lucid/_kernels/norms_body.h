@@ -48,18 +48,18 @@ typedef float vf __attribute__((vector_size(LUCID_VBYTES / 2)));
 
 INLINE vu LUCID_NAME(choose)(vu mask, vu yes, vu no) { return (mask & yes) | (~mask & no); }
 
-/* x^p for x >= 0 (NaN and inf come back as they are): 2^(p (k + log2 m)) with x = 2^k m and
- * m in [sqrt(1/2), sqrt(2)). p k is exact through p_high, so what is left is the error of log2 m,
- * at most about 2^-53, times p: after the p-th root no more than one bit. */
-INLINE vd LUCID_NAME(power_of)(vd x, const lucid_job *job) {
+/* x^p for x >= 0 is 2^(p (k + log2 m)) with x = 2^k m and m in [sqrt(1/2), sqrt(2)). p k is exact
+ * through p_high, so what is left is the error of log2 m, at most about 2^-53, times p: after the
+ * p-th root no more than one bit. In two steps, because a loop over a few vectors for each keeps
+ * more of these long chains of operations in flight than one loop over both. */
+INLINE vd LUCID_NAME(log2_of)(vd x, vd *exponent) {
     const uint64_t sqrt_half = 0x3fe6a09e667f3bcd, fraction = 0x000fffffffffffff;
-    const double shift = 0x1.8p52;
     vu tiny = (vu)(x < 0x1p-1022);
     vu bits = LUCID_NAME(choose)(tiny, (vu)(x * 0x1p54), (vu)x);
     vu above = bits - sqrt_half;
     vd m = (vd)(bits - (above & ~fraction));
     vd k = (vd)(((above + ((uint64_t)1100 << 52)) >> 52) | 0x4330000000000000) - (0x1p52 + 1100.0);
-    k -= (vd)(tiny & (vu)((vd){0} + 54.0));
+    *exponent = k - (vd)(tiny & (vu)((vd){0} + 54.0));
 
     vd s = (m - 1.0) / (m + 1.0), z = s * s;
     vd z2 = z * z; /* Estrin's scheme: shorter chains than Horner's */
@@ -68,8 +68,12 @@ INLINE vd LUCID_NAME(power_of)(vd x, const lucid_job *job) {
     vd t4 = MADD(z, 0x1.c4fe6cc6d6fd0p-3, (vd){0} + 0x1.0c9e94a9a4c4ap-2);
     t4 = MADD(z2, 0x1.afe74b82f4e57p-3, t4);
     t = MADD(z2 * z2, t4, MADD(z2, t2, t));
-    t = MADD(s, MADD(z, t, (vd){0} + 0x1.777d0ffda0d24p-55), s * 0x1.71547652b82fep+1); /* log2 m */
+    return MADD(s, MADD(z, t, (vd){0} + 0x1.777d0ffda0d24p-55), s * 0x1.71547652b82fep+1);
+}
 
+/* The power, given k and t = log2 m of x; NaN and inf come back as they are. */
+INLINE vd LUCID_NAME(exp2_of)(vd x, vd k, vd t, const lucid_job *job) {
+    const double shift = 0x1.8p52; /* adding it rounds to whole numbers */
     vd whole = job->p_high * k, rest = MADD(k, job->p_low, t * job->p), y = whole + rest;
     vd n = y + shift;
     vd f = (whole - (n - shift)) + rest;
@@ -98,7 +102,24 @@ INLINE vd LUCID_NAME(term)(vd v, lucid_power power, const lucid_job *job) {
         case LUCID_ONE: return size;
         case LUCID_TWO: return v * v;
         case LUCID_THREE: return v * v * size;
-        default: return LUCID_NAME(power_of)(size, job);
+        default: {
+            vd k, t = LUCID_NAME(log2_of)(size, &k);
+            return LUCID_NAME(exp2_of)(size, k, t, job);
+        }
+    }
+}
+
+/* row[i] = term(row[i]) for all of them. */
+INLINE void LUCID_NAME(terms)(vd *row, lucid_power power, const lucid_job *job) {
+    vd k[ROWS], t[ROWS];
+    if (power == LUCID_ANY) {
+        for (int i = 0; i < ROWS; i++) {
+            row[i] = LUCID_NAME(term)(row[i], LUCID_ONE, job);
+            t[i] = LUCID_NAME(log2_of)(row[i], &k[i]);
+        }
+        for (int i = 0; i < ROWS; i++) row[i] = LUCID_NAME(exp2_of)(row[i], k[i], t[i], job);
+    } else {
+        for (int i = 0; i < ROWS; i++) row[i] = LUCID_NAME(term)(row[i], power, job);
     }
 }
 

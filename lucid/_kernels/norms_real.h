@@ -43,10 +43,9 @@ INLINE void REAL(sum)(const real *x, Py_ssize_t n, lucid_power power, const luci
                 __builtin_prefetch((const char *)group + PREFETCH + line);
             for (int part = 0; part < PARTS; part++) {
                 vd row[ROWS];
-                for (int i = 0; i < ROWS; i++) {
-                    const real *lanes = group + i * LUCID_LANES + part * WIDTH;
-                    row[i] = LUCID_NAME(term)(REAL(load)(lanes), power, job);
-                }
+                for (int i = 0; i < ROWS; i++)
+                    row[i] = REAL(load)(group + i * LUCID_LANES + part * WIDTH);
+                LUCID_NAME(terms)(row, power, job);
                 total[part] = ((row[0] + row[1]) + (row[2] + row[3])) +
                               ((row[4] + row[5]) + (row[6] + row[7]));
             }
