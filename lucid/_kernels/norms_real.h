@@ -15,10 +15,12 @@ INLINE void REAL(rest)(const real *x, Py_ssize_t n, Py_ssize_t before, lucid_pow
             total[part] += LUCID_NAME(term)(REAL(load)(x + part * WIDTH), power, job);
     if (n == 0) return;
     const uint64_t *mask = LUCID_NAME(last_lanes) + n;
-    x -= LUCID_LANES - n;
-    if (before < LUCID_LANES - n) {
-        for (int i = LUCID_LANES - (int)n; i < LUCID_LANES; i++) padded[i] = x[i];
+    const Py_ssize_t in_front = LUCID_LANES - n;
+    if (before < in_front) {
+        for (Py_ssize_t i = 0; i < n; i++) padded[in_front + i] = x[i];
         x = padded;
+    } else {
+        x -= in_front;
     }
     for (int part = 0; part < PARTS; part++) {
         vu kept = (vu)LUCID_NAME(load_double)((const double *)mask + part * WIDTH);
