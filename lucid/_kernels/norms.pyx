@@ -72,7 +72,7 @@ cdef extern from *:
 cdef enum:
     FEW = 8                # arrays whose views need no allocation
     RELEASE_GIL = 1000     # elements
-    USE_THREADS = 500_000  # elements; measured: below, waking a worker costs more than it saves
+    PER_THREAD = 250_000   # elements; measured: for fewer, waking a worker costs what it saves
 
 BLOCK = LUCID_BLOCK
 
@@ -139,7 +139,7 @@ cdef class Gradients:
         self.list.views = self.views
         self.list.level = level
         self.list.parallel = parallel_for
-        self.list.threads = num_threads() if self.size >= USE_THREADS else 1
+        self.list.threads = <int>max(1, min(num_threads(), self.size // PER_THREAD))
         return 0
 
     cdef int describe_one(self, lucid_view* view, ndarray x, str caller, bint in_place) except -1:

@@ -5,7 +5,8 @@
  * terms and of three additions are left, however many elements there are, at a cost that hides
  * behind the memory: about one operation per vector more than a plain sum. Vector width decides
  * only how many lanes one instruction works on, never the bits: the tree is the same at each level.
- * (Only |v|^p of general p uses fused multiply-adds where there are any.)
+ * (Only |v|^p of general p uses fused multiply-adds where there are any; elsewhere the compiler may
+ * not contract, which -std=c11 or the pragma below sees to.)
  *
  * float32 and float64 that lie side by side are read where they are. Everything else (float16,
  * strided, complex magnitudes, scaled) passes through a small buffer of float64 on the stack.
