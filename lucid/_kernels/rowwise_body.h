@@ -80,7 +80,7 @@ LUCID_INLINE R(vector) R(load)(const real *x) {
 #define LANE_SUM(name, value)                                                                     \
     LUCID_INLINE double R(name##_block)(const real *x, const real *y, const real *z, real m,      \
                                         Py_ssize_t count) {                                       \
-        double part[4] = {0};                                                                     \
+        double total = 0;                                                                         \
         Py_ssize_t i = 0;                                                                         \
         if (count >= WIDTH) {                                                                     \
             R(vector) lanes[4] = {{0}};                                                           \
@@ -97,14 +97,16 @@ LUCID_INLINE R(vector) R(load)(const real *x) {
                 lanes[0] += (value);                                                              \
             }                                                                                     \
             lanes[0] = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);                             \
+            double part[4] = {0};                                                                 \
             for (int l = 0; l < WIDTH; l++) part[l & 3] += (double)lanes[0][l];                   \
+            total = (part[0] + part[1]) + (part[2] + part[3]);                                    \
         }                                                                                         \
         for (; i < count; i++) {                                                                  \
             const real a = x[i], b = y[i], c = z[i];                                              \
             (void)b, (void)c;                                                                     \
-            part[i & 3] += (double)(value);                                                       \
+            total += (double)(value);                                                             \
         }                                                                                         \
-        return (part[0] + part[1]) + (part[2] + part[3]);                                         \
+        return total;                                                                             \
     }                                                                                             \
     static double R(name)(const real *x, const real *y, const real *z, real m, Py_ssize_t count) { \
         if (count <= BLOCK) return R(name##_block)(x, y, z, m, count);                            \
@@ -291,12 +293,12 @@ LUCID_INLINE void R(scatter)(real *rows, Py_ssize_t height, Py_ssize_t columns, 
 
 /* Leaves exp(x - largest) in the tile. */
 LUCID_INLINE void R(tile_exp)(R(tile) tile, Py_ssize_t columns, real *most, real *sum) {
-    for (int i = 0; i < TILE_ROWS; i++) most[i] = tile[0][i], sum[i] = 0;
+    LUCID_LOOP for (int i = 0; i < TILE_ROWS; i++) most[i] = tile[0][i], sum[i] = 0;
     for (Py_ssize_t j = 1; j < columns; j++)
-        for (int i = 0; i < TILE_ROWS; i++)
+        LUCID_LOOP for (int i = 0; i < TILE_ROWS; i++)
             most[i] = EITHER(tile[j][i], >, most[i]);
     for (Py_ssize_t j = 0; j < columns; j++)
-        for (int i = 0; i < TILE_ROWS; i++) {
+        LUCID_LOOP for (int i = 0; i < TILE_ROWS; i++) {
             tile[j][i] = R(exp_negative)(tile[j][i] - most[i]);
             sum[i] += tile[j][i];
         }
@@ -350,9 +352,9 @@ ROW_LOOP(softmax) {
         real most[TILE_ROWS], sum[TILE_ROWS];
         R(gather)((const real *)args->x + row * columns, height, columns, tile);
         R(tile_exp)(tile, columns, most, sum);
-        for (int i = 0; i < TILE_ROWS; i++) sum[i] = 1 / sum[i];
+        LUCID_LOOP for (int i = 0; i < TILE_ROWS; i++) sum[i] = 1 / sum[i];
         for (Py_ssize_t j = 0; j < columns; j++)
-            for (int i = 0; i < TILE_ROWS; i++) tile[j][i] *= sum[i];
+            LUCID_LOOP for (int i = 0; i < TILE_ROWS; i++) tile[j][i] *= sum[i];
         R(scatter)((real *)args->out + row * columns, height, columns, tile);
     }
 }
@@ -365,7 +367,7 @@ ROW_LOOP(log_softmax) {
         real *out = (real *)args->out + row * columns;
         real most[TILE_ROWS], sum[TILE_ROWS];
         R(exp_sums)(x, height, columns, most, sum);
-        for (int i = 0; i < TILE_ROWS; i++) sum[i] = R(log)(sum[i]);
+        LUCID_LOOP for (int i = 0; i < TILE_ROWS; i++) sum[i] = R(log)(sum[i]);
         for (Py_ssize_t i = 0; i < height; i++)
             LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
                 out[i * columns + j] = (x[i * columns + j] - most[i]) - sum[i];
@@ -417,7 +419,7 @@ ROW_LOOP(cross_entropy) {
         const real *rows = (const real *)args->x + row * columns;
         real largest[TILE_ROWS], sum[TILE_ROWS], log_sum[TILE_ROWS];
         R(exp_sums)(rows, height, columns, largest, sum);
-        for (int i = 0; i < TILE_ROWS; i++) log_sum[i] = R(log)(sum[i]), sum[i] = 1 / sum[i];
+        LUCID_LOOP for (int i = 0; i < TILE_ROWS; i++) log_sum[i] = R(log)(sum[i]), sum[i] = 1 / sum[i];
         for (Py_ssize_t i = 0; i < height; i++) {
             const int64_t target = args->target[row + i];
             const real *x = rows + i * columns;
@@ -477,7 +479,7 @@ ROW_LOOP(cross_entropy_backward) {
             R(tile) tile;
             R(gather)(rows, height, columns, tile);
             for (Py_ssize_t j = 0; j < columns; j++)
-                for (int i = 0; i < TILE_ROWS; i++)
+                LUCID_LOOP for (int i = 0; i < TILE_ROWS; i++)
                     tile[j][i] = R(exp_negative)(tile[j][i] - base[i]) * factor[i];
             R(scatter)(outs, height, columns, tile);
         }
