@@ -37,6 +37,8 @@ typedef enum {
 } lucid_op;
 /* What is summed over v: v, |v|, v^2, |v|^3, |v|^p. */
 typedef enum { LUCID_SIGNED, LUCID_ONE, LUCID_TWO, LUCID_THREE, LUCID_ANY } lucid_power;
+/* What stands for a complex element. */
+typedef enum { LUCID_PARTS, LUCID_MODULUS, LUCID_LARGER_PART } lucid_form;
 
 typedef struct {
     Py_ssize_t length, stride; /* stride in bytes */
@@ -179,7 +181,7 @@ static double lucid_fold(const lucid_sum *sum, int first, int step) {
         lucid_add(&high, &low, sum->high[i]);
         low += sum->low[i];
     }
-    return high + low;
+    return isfinite(high) ? high + low : high; /* the low part of an inf is NaN */
 }
 
 /* ---- running a job over a list of views -------------------------------------------------- */
@@ -207,7 +209,7 @@ static void lucid_window_task(void *context, Py_ssize_t index) {
 }
 
 static void lucid_window_finish(lucid_window *window, lucid_parallel parallel, int threads) {
-    window->per_task = window->count / (8 * threads) + 1;
+    window->per_task = window->count / (4 * threads) + 1;
     parallel(lucid_window_task, window, (window->count - 1) / window->per_task + 1);
     for (Py_ssize_t i = 0; i < window->count && window->job->op < LUCID_SCALE; i++)
         window->level->merge(window->job->op, window->pieces[i].into, &window->pieces[i].result);
@@ -220,7 +222,7 @@ typedef struct {
     Py_ssize_t count;
     const lucid_level_t *level;
     lucid_parallel parallel;
-    int threads; /* more than 1 only where the list is large enough for threads to pay */
+    int threads; /* that pay for a list of this size */
 } lucid_list;
 
 /* Runs the job over the list; results[0] for all views, or results[i] for view i (`each`).
@@ -329,7 +331,7 @@ static lucid_list lucid_one_of(const lucid_list *list, Py_ssize_t i) {
     return one;
 }
 
-/* row: 2-norm, largest |v|, mean, zeros, NaNs, infs, size; the mean of complex elements is |mean|. */
+/* row: 2-norm, largest |v|, mean (of complex elements its modulus), zeros, NaNs, infs, size. */
 static void lucid_stats_row(const lucid_list *list, Py_ssize_t i, const lucid_result *found,
                             double *row) {
     lucid_list one = lucid_one_of(list, i);
@@ -366,7 +368,7 @@ static double lucid_total_norm(const lucid_list *list, const lucid_job *job, int
     double norm = lucid_norm(list, *job, &found);
     *nonfinite = 0;
     if (!isfinite(norm)) {
-        lucid_job count = {.op = LUCID_COUNT, .power = LUCID_ANY, .divisor = 1.0};
+        lucid_job count = {.op = LUCID_COUNT, .divisor = 1.0};
         memset(&found, 0, sizeof found);
         lucid_execute(list, &count, &found, 0);
         *nonfinite = found.nans + found.infs;
@@ -385,7 +387,7 @@ static void lucid_each_norm(const lucid_list *list, const lucid_job *job, lucid_
 }
 
 static void lucid_each_count(const lucid_list *list, lucid_result *scratch, int64_t *counts) {
-    lucid_job job = {.op = LUCID_COUNT, .power = LUCID_ANY, .divisor = 1.0};
+    lucid_job job = {.op = LUCID_COUNT, .divisor = 1.0};
     lucid_execute(list, &job, scratch, 1);
     for (Py_ssize_t i = 0; i < list->count; i++) {
         counts[2 * i] = scratch[i].nans;

@@ -5,25 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from lucid._core.tensor import Tensor
-from lucid.ops import indexing, matrix, pointwise, reduction, shape
+from lucid.ops import (
+    comparison,
+    functions,
+    indexing,
+    matrix,
+    pointwise,
+    reduction,
+    shape,
+    sorting,
+)
 
 
-def _reflected(operation: Any) -> Any:
-    return lambda x, y: operation(y, x)
-
-
-Tensor.__add__ = Tensor.__radd__ = pointwise.add
-Tensor.__sub__ = pointwise.sub
-Tensor.__rsub__ = _reflected(pointwise.sub)
-Tensor.__mul__ = Tensor.__rmul__ = pointwise.mul
-Tensor.__truediv__ = pointwise.div
-Tensor.__rtruediv__ = _reflected(pointwise.div)
-Tensor.__neg__ = pointwise.neg
 Tensor.__matmul__ = matrix.matmul
-Tensor.__iadd__ = pointwise.add_
-Tensor.__isub__ = pointwise.sub_
-Tensor.__imul__ = pointwise.mul_
-Tensor.__itruediv__ = pointwise.div_
 Tensor.__getitem__ = lambda self, key: indexing.getitem(self, indexing.plain_key(key))
 
 
@@ -33,11 +27,16 @@ def _setitem(self: Tensor, key: Any, value: Any) -> None:
 
 Tensor.__setitem__ = _setitem
 
-for _module, _names in (
-    (pointwise, "add sub mul div neg exp log relu clone add_ sub_ mul_ div_"),
-    (reduction, "sum mean"),
-    (matrix, "matmul"),
-    (shape, "transpose"),
-):
+for _module in (pointwise, functions, reduction, comparison, sorting):
+    for _name in _module.METHODS:
+        setattr(Tensor, _name, getattr(_module, _name))
+    for _name, _function in (
+        getattr(_module, "METHOD_FORMS", {}) | getattr(_module, "OPERATORS", {})
+    ).items():
+        setattr(Tensor, _name, _function)
+    for _name, _function in getattr(_module, "PROPERTIES", {}).items():
+        setattr(Tensor, _name, property(_function))
+
+for _module, _names in ((matrix, "matmul"), (shape, "transpose")):
     for _name in _names.split():
         setattr(Tensor, _name, getattr(_module, _name))
