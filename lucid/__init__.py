@@ -29,9 +29,12 @@ from lucid._core.grad_mode import (
 )
 from lucid._core.tensor import Tensor
 from lucid.ops import methods as _methods
+from lucid.ops.comparison import *
 from lucid.ops.creation import *
+from lucid.ops.functions import *
 from lucid.ops.indexing import *
 from lucid.ops.matrix import *
 from lucid.ops.pointwise import *
 from lucid.ops.reduction import *
 from lucid.ops.shape import *
+from lucid.ops.sorting import *

@@ -3,4 +3,4 @@
 from lucid._backend.reference import *  # noqa: F403
 from lucid._kernels.gemm import linear, linear_backward, matmul
 from lucid._kernels.pointwise import *  # noqa: F403
-from lucid._kernels.rowwise import *  # noqa: F403
+from lucid._kernels.rowwise import amax, amin, argmax, argmin, mean, sum, var_mean

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from lucid._core.grad_mode import anomaly, enable_grad, no_grad
+from lucid._core import dtype as dtypes
+from lucid._core.grad_mode import anomaly, mode
 from lucid._core.op import ARRAYS, TENSORS
 from lucid._core.tape import FREED, Node, Output
 from lucid._core.tensor import Tensor, edge_of, note_write, refresh, to_array, wrap
@@ -59,9 +60,7 @@ def backward(
         _check_inputs(targets, "backward")
     retain = create_graph if retain_graph is None else retain_graph
     found = _run(roots, [edge_of(x) for x in targets] if targets else None, retain, create_graph)
-    if targets is None:
-        return
-    for x, gradient in zip(targets, found, strict=True):
+    for x, gradient in zip(targets or (), found, strict=True):
         if gradient is not None:
             _accumulate(x, gradient, create_graph)
 
@@ -154,7 +153,10 @@ def _roots(
                     f"{caller}: a gradient can be left out only for a tensor of one element; "
                     f"this one has shape {x.shape}: pass gradient=, or reduce it, e.g. by sum()"
                 )
-            gradient = np.ones(x._data.shape, x._data.dtype)
+            shape, dtype = x._data.shape, x._data.dtype
+            gradient = _ones.get(dtype) if shape == () else None
+            if gradient is None:
+                gradient = np.ones(shape, dtype)
         else:
             array = gradient._data if isinstance(gradient, Tensor) else None
             if array is None:
@@ -170,6 +172,10 @@ def _roots(
             gradient = wrap(gradient)
         roots.append((edge, gradient))
     return roots
+
+
+_ones = {dtype: np.ones((), dtype) for dtype in dtypes.ALL if dtype.kind in "fc"}
+"""Where nearly every backward pass starts."""
 
 
 def _reachable(roots: Iterable[Any]) -> list[Any]:
@@ -208,12 +214,15 @@ def _run(
     wanted = None if targets is None else _leading_to(nodes, set(targets))
     captured: dict[Any, Any] = {}
     # Rules run on arrays and record nothing, or on tensors and record everything.
-    with enable_grad() if create_graph else no_grad():
-        pending = _Pending(create_graph)
+    F = TENSORS if create_graph else ARRAYS  # noqa: N806
+    recording, mode.recording = mode.recording, create_graph
+    pending: dict[Any, Any] = {}  # the gradients on their way, added up per edge
+    summed: set[Any] = set()  # the edges whose gradient is a sum in memory of its own
+    try:
         for edge, gradient in roots:
-            pending.add(edge, gradient, True)
+            _add(pending, summed, edge, gradient)
         for node in nodes:
-            gradient = pending.pop(node)
+            gradient = pending.pop(node, None)
             if gradient is None or wanted is not None and node not in wanted:
                 continue
             if node.hooks:
@@ -221,15 +230,27 @@ def _run(
             if targets is not None and node in targets:
                 captured[node] = gradient
             if type(node) is Output:
-                pending.add_output(node, gradient)
+                _add_output(pending, node, gradient)
                 continue
-            node.check()
-            _propagate(node, gradient, pending, wanted, create_graph)
+            if node.plan.tracked:
+                node.check()
+            saved = _as_tensors(node) if create_graph else node.saved
+            for index, rule, arguments in node.plan.rules:
+                result = rule(F, gradient, *(saved if arguments is None else arguments(saved)))
+                if anomaly.mode:
+                    _check_anomaly(node, result)
+                if index < 0:  # one rule for all inputs
+                    for edge, part in zip(node.inputs, result, strict=True):
+                        if edge is not None and part is not None:
+                            _add(pending, summed, edge, part)
+                elif result is not None:
+                    _add(pending, summed, node.inputs[index], result)
             if not retain and node.plan.tracked:
                 node.saved, node.versions = FREED, ()
-        gradient = None  # or a leaf's gradient might look as if somebody else held it
-        for leaf in pending.leaves():
-            if targets is not None and leaf not in wanted:  # type: ignore[operator]
+        # Or a leaf's gradient might look as if somebody else held it: see `_accumulate`.
+        gradient = result = part = saved = None
+        for leaf in [edge for edge in pending if isinstance(edge, Tensor)]:
+            if wanted is not None and leaf not in wanted:
                 continue
             gradient = pending.pop(leaf)
             if leaf._hooks:
@@ -238,71 +259,38 @@ def _run(
                 _accumulate(leaf, gradient, create_graph)
             else:
                 captured[leaf] = gradient
+    finally:
+        mode.recording = recording
     return [] if targets is None else [captured.get(edge) for edge in targets]
 
 
-class _Pending:
-    """The gradients on their way, added up per edge."""
-
-    __slots__ = ("_gradients", "_summed", "add_arrays")
-
-    def __init__(self, create_graph: bool) -> None:
-        self._gradients: dict[Any, Any] = {}
-        self._summed: set[Any] = set()
-
-    def add(self, edge: Any, gradient: Any, checked: bool = False) -> None:
-        if gradient.shape != edge.shape or gradient.dtype is not edge.dtype:
+def _add(pending: dict[Any, Any], summed: set[Any], edge: Any, gradient: Any) -> None:
+    """Adds to the gradient that waits at ``edge``."""
+    like = edge if type(edge) is Node else edge._data if isinstance(edge, Tensor) else edge
+    try:
+        if gradient.shape != like.shape or gradient.dtype is not like.dtype:
             gradient = _fit(gradient, edge)
-        before = self._gradients.get(edge)
-        if before is None:
-            self._gradients[edge] = gradient
-        elif isinstance(before, Tensor):
-            self._gradients[edge] = TENSORS.add(before, gradient)
-        elif edge in self._summed:
-            np.add(before, gradient, out=before)
-        else:
-            self._gradients[edge] = np.asarray(ARRAYS.add(before, gradient))
-            self._summed.add(edge)
-
-    def add_output(self, output: Output, gradient: Any) -> None:
-        node = output.node
-        gradients = self._gradients.get(node)
-        if gradients is None:
-            gradients = self._gradients[node] = [None] * len(node.shape)
-        before = gradients[output.index]
-        gradients[output.index] = gradient if before is None else before + gradient
-
-    def pop(self, edge: Any) -> Any:
-        return self._gradients.pop(edge, None)
-
-    def leaves(self) -> list[Tensor]:
-        return [edge for edge in self._gradients if isinstance(edge, Tensor)]
+    except AttributeError:  # a Python or NumPy scalar
+        gradient = _fit(np.asarray(gradient), edge)
+    before = pending.get(edge)
+    if before is None:
+        pending[edge] = gradient
+    elif isinstance(before, Tensor):
+        pending[edge] = TENSORS.add(before, gradient)
+    elif edge in summed:
+        ARRAYS.add_(before, gradient)
+    else:
+        pending[edge] = ARRAYS.add(before, gradient)
+        summed.add(edge)
 
 
-def _propagate(node: Node, gradient: Any, pending: _Pending, wanted: Any, create_graph: bool) -> None:
-    """Applies the node's rules and hands each result to its edge."""
-    saved = node.saved
-    F = ARRAYS  # noqa: N806
-    if create_graph:
-        F = TENSORS  # noqa: N806
-        saved = _as_tensors(node)
-    for index, rule, arguments in node.plan.rules:
-        if index >= 0:
-            edge = node.inputs[index]
-            if wanted is None or edge in wanted:
-                result = rule(F, gradient, *arguments(saved))
-                if anomaly.mode:
-                    _check_anomaly(node, result)
-                if result is not None:
-                    pending.add(edge, result)
-            continue
-        results = rule(F, gradient, *arguments(saved))
-        if anomaly.mode:
-            for result in results:
-                _check_anomaly(node, result)
-        for edge, result in zip(node.inputs, results, strict=True):
-            if edge is not None and result is not None and (wanted is None or edge in wanted):
-                pending.add(edge, result)
+def _add_output(pending: dict[Any, Any], output: Output, gradient: Any) -> None:
+    """The same for one of several outputs: its place in the list that waits at the node."""
+    gradients = pending.get(output.node)
+    if gradients is None:
+        gradients = pending[output.node] = [None] * len(output.node.shape)
+    before = gradients[output.index]
+    gradients[output.index] = gradient if before is None else before + gradient
 
 
 def _as_tensors(node: Node) -> tuple[Any, ...]:
@@ -334,7 +322,7 @@ def _leading(array: np.ndarray, edge: Any) -> Tensor:
 
 def _fit(gradient: Any, edge: Any) -> Any:
     """Undoes broadcasting and promotion: the gradient in the shape and dtype of what it is for."""
-    if not isinstance(gradient, (Tensor, np.ndarray)):
+    if not isinstance(gradient, Tensor):
         gradient = np.asarray(gradient)
     if gradient.dtype is not edge.dtype:
         F = TENSORS if isinstance(gradient, Tensor) else ARRAYS  # noqa: N806
@@ -385,7 +373,7 @@ def _accumulate(leaf: Tensor, gradient: Any, create_graph: bool) -> None:
     elif create_graph or before._node is not None:
         leaf._grad = wrap(before._data + gradient)
     else:
-        np.add(before._data, gradient, out=before._data)
+        ARRAYS.add_(before._data, gradient)
         note_write(before)
     if leaf._accumulate_hooks:
         for hook in list(leaf._accumulate_hooks):
@@ -426,6 +414,10 @@ class detect_anomaly:  # noqa: N801
 
 def _check_anomaly(node: Node, result: Any) -> None:
     if result is None or anomaly.mode != "nan":
+        return
+    if isinstance(result, (tuple, list)):
+        for part in result:
+            _check_anomaly(node, part)
         return
     array = result._data if isinstance(result, Tensor) else np.asarray(result)
     if np.isnan(array).any():

@@ -109,7 +109,7 @@ def _replace_node(
     memory = memory_of(x)
     result = wrap(x._data)
     result._base = x if x._base is None else x._base
-    plan = op.plan(tuple([edge is not None for edge in edges]))
+    plan = op.plan(sum(1 << i for i, edge in enumerate(edges) if edge is not None))
     record(plan, edges, inputs, arrays, attributes, result)
     node = result._node
     # What was kept of the tensor's old contents is gone: backward is to say so.
@@ -128,7 +128,7 @@ def _replace_node(
     write_view = TENSORS.write_view.op
     edges = (edge_of(base), node)
     whole = wrap(base._data)
-    plan = write_view.plan((edges[0] is not None, True))
+    plan = write_view.plan(2 + (edges[0] is not None))
     record(plan, edges, (base, x), (base._data, x._data), (view_chain(x),), whole)
     base._node, base._requires_grad = whole._node, True
     base._generation += 1

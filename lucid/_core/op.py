@@ -83,14 +83,15 @@ class Plan:
         collect: ``(arrays, out, attributes) -> saved``, made to measure.
         tracked: ``(position in saved, input index or -1 for the output, name)`` of saved tensors;
             of a user's Function with several outputs -1, -2, ...
-        rules: ``(input index, rule, saved -> its arguments)``; index -1: one rule for all inputs.
+        rules: ``(input index, rule, saved -> its arguments)``; index -1: one rule for all inputs;
+            None for the function where the arguments are all that is saved.
     """
 
     __slots__ = ("collect", "keeps", "need", "op", "rules", "tracked")
 
-    def __init__(self, op: Op, need: tuple[bool, ...]) -> None:
+    def __init__(self, op: Op, which: int, count: int) -> None:
         self.op = op
-        self.need = need
+        self.need = need = tuple([bool(which >> i & 1) for i in range(count)])
         wanted = (
             [(-1, op.joint)]
             if op.joint is not None
@@ -107,9 +108,15 @@ class Plan:
             (places[name], index, name) for name in names if (index := self._tracked(name)) >= -1
         )
         self.rules = tuple(
-            (i, rule, eval(f"lambda s: ({''.join(f's[{places[name]}],' for name in group)})"))
+            (i, rule, self._arguments([places[name] for name in group], len(names)))
             for (i, rule), group in zip(wanted, parameters, strict=True)
         )
+
+    @staticmethod
+    def _arguments(places: list[int], count: int) -> Any:
+        if places == list(range(count)):
+            return None
+        return eval(f"lambda s: ({''.join(f's[{i}],' for i in places)})")
 
     def _source(self, name: str) -> str:
         op = self.op
@@ -194,16 +201,17 @@ class Op:
         self.differentiable = True
         return joint
 
-    def plan(self, need: tuple[bool, ...]) -> Plan:
-        """The plan for the inputs that ``need`` marks."""
-        found = self.plans.get(need)
+    def plan(self, which: int, count: int = 0) -> Plan:
+        """The plan for the inputs that the bits of ``which`` mark; ``count``: of a variadic one."""
+        key = (which, count) if self.variadic else which
+        found = self.plans.get(key)
         if found is None:
-            for name, wanted in zip(self.inputs, need, strict=False):
-                if wanted and self.joint is None and name not in self.rules:
+            for i, name in enumerate(self.inputs):
+                if which >> i & 1 and self.joint is None and name not in self.rules:
                     raise RuntimeError(
                         f"{self.name}: has no gradient with respect to {name}; detach() it"
                     )
-            found = self.plans[need] = Plan(self, need)
+            found = self.plans[key] = Plan(self, which, count or len(self.inputs))
         return found
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
@@ -325,7 +333,12 @@ def _record_multiple(
 
 def apply(op: Op, inputs: Sequence[Any], attributes: Sequence[Any]) -> Any:
     """Runs an operation on tensors and records it where a gradient is needed: the general path."""
-    arrays = [x._data if isinstance(x, Tensor) else _operand(x, op) for x in inputs]
+    try:
+        arrays = [x if x is None else x._data for x in inputs]
+    except AttributeError:
+        inputs = [x if isinstance(x, Tensor) or x is None else _operand(x, op) for x in inputs]
+        arrays = [x._data if isinstance(x, Tensor) else x for x in inputs]
+        inputs = [x if isinstance(x, Tensor) else None for x in inputs]
     if op.floating:
         arrays = [_as_floating(x) for x in arrays]
     if op.variadic:
@@ -333,33 +346,39 @@ def apply(op: Op, inputs: Sequence[Any], attributes: Sequence[Any]) -> Any:
     else:
         out = op.forward(*arrays, *attributes)
     if type(out) is tuple:
-        return _apply_multiple(op, inputs, arrays, attributes, out)
-    if type(out) is not np.ndarray:
-        out = np.asarray(out)
-    result = wrap(out)
+        results = tuple([wrap(np.asarray(x)) for x in out])
+        if op.view:
+            for i, result in enumerate(results):
+                _link_view(op, inputs[0], arrays[0], attributes, result, i)
+        if mode.recording and op.differentiable:
+            edges, which = _edges(inputs)
+            if which:
+                _record_multiple(op.plan(which, len(edges)), edges, inputs, arrays, attributes, results)
+        return results
+    result = wrap(out if type(out) is np.ndarray else np.asarray(out))
     if op.view:
         _link_view(op, inputs[0], arrays[0], attributes, result)
     if mode.recording and op.differentiable:
-        edges = tuple([edge_of(x) if isinstance(x, Tensor) else None for x in inputs])
-        need = tuple([edge is not None for edge in edges])
-        if True in need and out.dtype.kind in "fc":
-            record(op.plan(need), edges, inputs, arrays, attributes, result)
+        edges, which = _edges(inputs)
+        if which and result._data.dtype.kind in "fc":
+            record(op.plan(which, len(edges)), edges, inputs, arrays, attributes, result)
     return result
 
 
-def _apply_multiple(
-    op: Op, inputs: Sequence[Any], arrays: Any, attributes: Any, outs: tuple[Any, ...]
-) -> tuple[Tensor, ...]:
-    results = tuple([wrap(np.asarray(out)) for out in outs])
-    if op.view:
-        for i, result in enumerate(results):
-            _link_view(op, inputs[0], arrays[0], attributes, result, i)
-    if mode.recording and op.differentiable:
-        edges = tuple([edge_of(x) if isinstance(x, Tensor) else None for x in inputs])
-        need = tuple([edge is not None for edge in edges])
-        if True in need:
-            _record_multiple(op.plan(need), edges, inputs, arrays, attributes, results)
-    return results
+def _edges(inputs: Sequence[Any]) -> tuple[tuple[Any, ...], int]:
+    """An edge per input, and which of them need a gradient: a bit each."""
+    edges, which, bit = [], 0, 1
+    for x in inputs:
+        edge = None
+        if x is not None:
+            if x._base is not None:
+                refresh(x)
+            if x._requires_grad:
+                edge = x if x._node is None else x._node
+                which |= bit
+        edges.append(edge)
+        bit += bit
+    return tuple(edges), which
 
 
 def _link_view(
@@ -377,8 +396,8 @@ def _link_view(
 
 
 def _operand(x: Any, op: Op) -> Any:
-    """An argument that is no tensor: None and Python scalars pass, arrays are taken as they are."""
-    if x is None or isinstance(x, (bool, int, float, complex)):
+    """An argument that is no tensor: Python scalars pass, arrays are taken as they are."""
+    if isinstance(x, (bool, int, float, complex)):
         return x
     if isinstance(x, (np.ndarray, np.generic)):
         return to_array(x, None, op.name, copy=False)
@@ -426,10 +445,6 @@ def operation(
                 args = op.bind(args, kwargs)  # type: ignore[assignment]
             if inputs is None:
                 return apply(op, _tensor_list(op, args[0]), args[1:])
-            if not isinstance(args[0], Tensor) and not any(
-                isinstance(x, Tensor) for x in args[:inputs]
-            ):
-                _operand_error(op, args[:inputs])
             return apply(op, args[:inputs], args[inputs:])
 
         return _publish(op, call, forward)
@@ -447,12 +462,6 @@ def _tensor_list(op: Op, tensors: Any) -> list[Any]:
         if not isinstance(x, Tensor):
             raise TypeError(f"{op.name}: {op.variadic}[{i}] must be a Tensor; got {_type_name(x)}")
     return found
-
-
-def _operand_error(op: Op, args: Sequence[Any]) -> None:
-    for name, x in zip(op.inputs, args, strict=False):
-        if not isinstance(x, np.ndarray):
-            raise TypeError(f"{op.name}: {name} must be a Tensor; got {_type_name(x)}")
 
 
 def unary(
@@ -475,7 +484,7 @@ def _unary(kernel: Callable[..., Any] | None, floating: bool, declared: Callable
 
     def _plan() -> Plan:
         nonlocal plan
-        plan = op.plan((True,))
+        plan = op.plan(1)
         return plan
 
     def call(x: Tensor) -> Tensor:
@@ -502,9 +511,6 @@ def _unary(kernel: Callable[..., Any] | None, floating: bool, declared: Callable
     return _publish(op, call, declared)
 
 
-_NEEDS = ((False, False), (True, False), (False, True), (True, True))
-
-
 def binary(
     kernel: Callable[..., Any] | None = None, *, floating: bool = False
 ) -> Callable[[Callable[..., Any]], Any]:
@@ -522,7 +528,7 @@ def _binary(kernel: Callable[..., Any] | None, floating: bool, declared: Callabl
     plans: list[Plan | None] = [None] * 4
 
     def _plan(which: int) -> Plan:
-        plans[which] = plan = op.plan(_NEEDS[which])
+        plans[which] = plan = op.plan(which)
         return plan
 
     def call(x: Any, y: Any) -> Tensor:
@@ -624,11 +630,11 @@ class _FunctionPlan:
             for place, x in enumerate(ctx._to_save)
             if x is not None and id(x) in known
         )
-        self.rules = ((-1, self.rule, lambda saved: (saved,)),)
+        self.rules = ((-1, self.rule, None),)
         self.shapes = tuple(out.shape for out in outs)
         self.dtypes = tuple(out.dtype for out in outs)
 
-    def rule(self, F: Any, g: Any, saved: Any) -> Any:  # noqa: N803
+    def rule(self, F: Any, g: Any, *saved: Any) -> Any:  # noqa: N803
         gradients = g if isinstance(g, list) else [g]
         if self.ctx._materialize:
             gradients = [

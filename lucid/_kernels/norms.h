@@ -37,6 +37,8 @@ typedef enum {
 } lucid_op;
 /* What is summed over v: v, |v|, v^2, |v|^3, |v|^p. */
 typedef enum { LUCID_SIGNED, LUCID_ONE, LUCID_TWO, LUCID_THREE, LUCID_ANY } lucid_power;
+/* What stands for a complex element. */
+typedef enum { LUCID_PARTS, LUCID_MODULUS, LUCID_LARGER_PART } lucid_form;
 
 typedef struct {
     Py_ssize_t length, stride; /* stride in bytes */
@@ -179,7 +181,7 @@ static double lucid_fold(const lucid_sum *sum, int first, int step) {
         lucid_add(&high, &low, sum->high[i]);
         low += sum->low[i];
     }
-    return high + low;
+    return isfinite(high) ? high + low : high; /* the low part of an inf is NaN */
 }
 
 /* ---- running a job over a list of views -------------------------------------------------- */
@@ -366,7 +368,7 @@ static double lucid_total_norm(const lucid_list *list, const lucid_job *job, int
     double norm = lucid_norm(list, *job, &found);
     *nonfinite = 0;
     if (!isfinite(norm)) {
-        lucid_job count = {.op = LUCID_COUNT, .power = LUCID_ANY, .divisor = 1.0};
+        lucid_job count = {.op = LUCID_COUNT, .divisor = 1.0};
         memset(&found, 0, sizeof found);
         lucid_execute(list, &count, &found, 0);
         *nonfinite = found.nans + found.infs;
@@ -385,7 +387,7 @@ static void lucid_each_norm(const lucid_list *list, const lucid_job *job, lucid_
 }
 
 static void lucid_each_count(const lucid_list *list, lucid_result *scratch, int64_t *counts) {
-    lucid_job job = {.op = LUCID_COUNT, .power = LUCID_ANY, .divisor = 1.0};
+    lucid_job job = {.op = LUCID_COUNT, .divisor = 1.0};
     lucid_execute(list, &job, scratch, 1);
     for (Py_ssize_t i = 0; i < list->count; i++) {
         counts[2 * i] = scratch[i].nans;

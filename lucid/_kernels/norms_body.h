@@ -318,10 +318,17 @@ INLINE double LUCID_NAME(modulus)(double re, double im) {
     return large * sqrt(1.0 + ratio * ratio);
 }
 
-/* Elements start ... start + count as doubles over the job's divisor: complex ones as their two
- * parts or as their modulus. Returns how many doubles. */
+/* NaN if a part is, else the larger one: finite exactly if both parts are, where a modulus may
+ * overflow. */
+INLINE double LUCID_NAME(larger_part)(double re, double im) {
+    re = fabs(re);
+    im = fabs(im);
+    return im != im || re < im ? im : re;
+}
+
+/* Elements start ... start + count as doubles over the job's divisor. Returns how many doubles. */
 static Py_ssize_t LUCID_NAME(stage)(const lucid_job *job, const lucid_view *view, Py_ssize_t start,
-                                    Py_ssize_t count, int moduli, double *out) {
+                                    Py_ssize_t count, lucid_form form, double *out) {
     double gathered[2 * LUCID_STAGE];
     const double divisor = job->divisor;
     const int is_complex = view->kind >= LUCID_C64;
@@ -351,8 +358,11 @@ static Py_ssize_t LUCID_NAME(stage)(const lucid_job *job, const lucid_view *view
     }
     if (divisor != 1.0)
         for (Py_ssize_t i = 0; i < n; i++) out[i] /= divisor;
-    if (!is_complex || !moduli) return n;
-    if (view->kind == LUCID_C64 && divisor == 1.0)
+    if (!is_complex || form == LUCID_PARTS) return n;
+    if (form == LUCID_LARGER_PART)
+        for (Py_ssize_t i = 0; i < count; i++)
+            out[i] = LUCID_NAME(larger_part)(out[2 * i], out[2 * i + 1]);
+    else if (view->kind == LUCID_C64 && divisor == 1.0)
         for (Py_ssize_t i = 0; i < count; i++)
             out[i] = sqrt(out[2 * i] * out[2 * i] + out[2 * i + 1] * out[2 * i + 1]);
     else
@@ -364,10 +374,11 @@ static Py_ssize_t LUCID_NAME(stage)(const lucid_job *job, const lucid_view *view
 static void LUCID_NAME(measure_staged)(const lucid_job *job, const lucid_view *view,
                                        Py_ssize_t start, Py_ssize_t count, lucid_result *result) {
     double staged[2 * LUCID_STAGE];
+    const lucid_form form = job->op == LUCID_COUNT ? LUCID_LARGER_PART
+                            : job->power == LUCID_TWO ? LUCID_PARTS : LUCID_MODULUS;
     while (count > 0) {
         Py_ssize_t step = count < LUCID_STAGE ? count : LUCID_STAGE;
-        int moduli = job->op != LUCID_STATS && job->power != LUCID_TWO;
-        Py_ssize_t n = LUCID_NAME(stage)(job, view, start, step, moduli, staged);
+        Py_ssize_t n = LUCID_NAME(stage)(job, view, start, step, form, staged);
         switch (job->op) {
             case LUCID_SUM:
                 LUCID_NAME(add_double)(staged, n, job->power, job, &result->powers);
@@ -377,7 +388,11 @@ static void LUCID_NAME(measure_staged)(const lucid_job *job, const lucid_view *v
             default:
                 LUCID_NAME(add_double)(staged, n, LUCID_TWO, job, &result->powers);
                 LUCID_NAME(add_double)(staged, n, LUCID_SIGNED, job, &result->plain);
-                if (n != step) LUCID_NAME(stage)(job, view, start, step, 1, staged);
+                if (n != step) {
+                    LUCID_NAME(stage)(job, view, start, step, LUCID_MODULUS, staged);
+                    LUCID_NAME(max_double)(staged, step, result);
+                    LUCID_NAME(stage)(job, view, start, step, LUCID_LARGER_PART, staged);
+                }
                 LUCID_NAME(look_double)(staged, step, result);
         }
         start += step;

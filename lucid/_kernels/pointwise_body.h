@@ -31,9 +31,9 @@
     OP(relu, x <= 0 ? 0 : x)                                                                      \
     OP(leaky_relu, x > 0 ? x : a * x)                                                             \
     OP(elu, x > 0 ? x : a * R(expm1)(x))                                                          \
-    OP(softplus, x * a > b ? x : R(log1p)(R(exp)(x * a)) / a)                                     \
+    OP(softplus, x * a > b ? x : R(softplus)(x * a) / a)                                           \
     OP(silu, x * R(sigmoid)(x))                                                                   \
-    OP(gelu, x * R(normal_cdf)(x))                                                                \
+    OP(gelu, R(gelu)(x))                                                                          \
     OP(gelu_tanh, x * R(sigmoid)(R(gelu_slope)(x)))
 
 #define BINARY_LIST(OP)                                                                           \
@@ -144,9 +144,14 @@ LUCID_INLINE real R(silu_gradient)(real g, real x) {
     return g * (s * R(fma)(x, 1 - s, 1));
 }
 
+LUCID_INLINE real R(gelu)(real x) {
+    real bell;
+    return x * R(normal)(x, &bell);
+}
+
 LUCID_INLINE real R(gelu_gradient)(real g, real x) {
-    real density = (real)0.3989422804014327 * R(exp)((real)-0.5 * x * x);
-    return g * R(fma)(x, density, R(normal_cdf)(x));
+    real bell, below = R(normal)(x, &bell);
+    return g * R(fma)(x * bell, (real)0.3989422804014327, below);
 }
 
 LUCID_INLINE real R(gelu_tanh_gradient)(real g, real x) {

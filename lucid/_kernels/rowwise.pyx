@@ -1,7 +1,8 @@
-"""Row-wise kernels: reductions, softmax and cross-entropy, in float32 and float64.
+"""Row-wise kernels: reductions, softmax, cross-entropy and normalisation, in float32 and float64.
 
-Contiguous arrays run in the loops of `rowwise_body.h`; other layouts are copied once, other dtypes
-go to NumPy. Results are ndarrays, 0-d included; inputs are never changed.
+Contiguous arrays run in the loops of `rowwise_body.h`, on several threads where that pays; other
+layouts are copied once or, like other dtypes, go to NumPy. Results are ndarrays, 0-d included, and
+the same for any number of threads; inputs are never changed.
 """
 
 import numpy as np
@@ -11,6 +12,7 @@ from libc.stdint cimport int64_t
 from numpy cimport NPY_DOUBLE, NPY_FLOAT, NPY_INT64, ndarray
 
 from lucid._kernels.arrays cimport empty, empty_like, ready
+from lucid._kernels.threads cimport parallel_for
 
 cnp.import_array()
 
@@ -19,43 +21,168 @@ cdef extern from *:
     #define LUCID_BODY "rowwise_body.h"
     #include "each_level.h"
     """
-    ctypedef struct class_loss:
-        const int64_t* target
+    enum:
+        ROW_sum, ROW_segment_sum, ROW_collect, ROW_column_sum, ROW_amax, ROW_amin, ROW_column_amax
+        ROW_column_amin, ROW_argmax, ROW_argmin, ROW_var_mean, ROW_softmax, ROW_log_softmax
+        ROW_softmax_backward, ROW_log_softmax_backward, ROW_cross_entropy
+        ROW_cross_entropy_backward, ROW_layer_norm, ROW_layer_norm_backward, ROW_rms_norm
+        ROW_rms_norm_backward
+        TILE_ROWS
+    ctypedef struct row_args:
+        const void* x
+        const void* g
+        const void* y
         const void* weight
+        const void* bias
+        void* out
+        void* first
+        void* second
+        double* cells
+        Py_ssize_t columns, inner, chunk
+        double a, b
+        const int64_t* target
         int64_t ignore_index
-        double smoothing
         double weight_sum
-    ctypedef struct row_loops:
-        void (*sum)(
-            const void*, void*, Py_ssize_t, Py_ssize_t, Py_ssize_t, double
-        ) noexcept nogil
-        void (*softmax)(const void*, void*, Py_ssize_t, Py_ssize_t) noexcept nogil
-        void (*log_softmax)(const void*, void*, Py_ssize_t, Py_ssize_t) noexcept nogil
-        void (*softmax_backward)(
-            const void*, const void*, void*, Py_ssize_t, Py_ssize_t
-        ) noexcept nogil
-        void (*log_softmax_backward)(
-            const void*, const void*, void*, Py_ssize_t, Py_ssize_t
-        ) noexcept nogil
-        Py_ssize_t (*cross_entropy)(
-            const void*, const class_loss*, void*, void*, double*, Py_ssize_t, Py_ssize_t
-        ) noexcept nogil
-        Py_ssize_t (*cross_entropy_backward)(
-            const void*, const class_loss*, const void*, Py_ssize_t, double, const void*, void*,
-            Py_ssize_t, Py_ssize_t
-        ) noexcept nogil
-    const row_loops* ROW_LOOPS "LUCID_PICK(rows)"
+        Py_ssize_t g_stride
+    ctypedef void (*row_loop)(const row_args*, Py_ssize_t, Py_ssize_t) noexcept nogil
+    const row_loop* ROW_LOOPS "LUCID_PICK(row_loops)"
 
-cdef const row_loops* loops = ROW_LOOPS
+cdef const row_loop* row_loops = ROW_LOOPS
 
-# Below this many elements a loop is over sooner than the lock has changed hands.
-cdef Py_ssize_t LARGE = 4096
+cdef enum:
+    UNLOCKED = 4096     # elements from which on a loop outlasts giving the interpreter lock away
+    CHUNK = 32768       # elements that one thread takes at a time
 
+
+# --- dispatch -------------------------------------------------------------------------------------
+
+cdef struct Job:
+    row_loop loop
+    const row_args* args
+    Py_ssize_t rows
+
+
+cdef void run_chunk(void* context, Py_ssize_t index) noexcept nogil:
+    cdef Job* job = <Job*>context
+    cdef Py_ssize_t start = index * job.args.chunk
+    job.loop(job.args, start, min(start + job.args.chunk, job.rows))
+
+
+cdef row_args prepared(ndarray x, void* out, Py_ssize_t columns, Py_ssize_t inner=1) noexcept:
+    """Arguments for rows of (columns, inner) elements. Chunks depend on the size of a row alone."""
+    cdef row_args args
+    args.x = cnp.PyArray_DATA(x)
+    args.g = args.y = args.weight = args.bias = args.first = args.second = args.target = NULL
+    args.out = out
+    args.columns = columns
+    args.inner = inner
+    args.a = args.b = 1
+    set_chunk(&args, CHUNK)
+    return args
+
+
+cdef void set_chunk(row_args* args, Py_ssize_t size) noexcept:
+    """As many rows as hold `size` elements; whole tiles where rows are short."""
+    args.chunk = size // max(args.columns * args.inner, 1)
+    if args.chunk > TILE_ROWS:
+        args.chunk -= args.chunk % TILE_ROWS
+    args.chunk = max(args.chunk, 1)
+
+
+cdef void run(int operation, int kind, const row_args* args, Py_ssize_t rows) noexcept:
+    cdef Job job = Job(row_loops[2 * operation + kind], args, rows)
+    if rows * args.columns * args.inner < UNLOCKED:
+        job.loop(args, 0, rows)
+    else:
+        with nogil:
+            parallel_for(run_chunk, &job, (rows + args.chunk - 1) // args.chunk)
+
+
+cdef ndarray cells_for(row_args* args, Py_ssize_t rows, Py_ssize_t each):
+    """`each` float64 cells per chunk."""
+    cdef cnp.npy_intp[2] shape = [(rows + args.chunk - 1) // args.chunk, each]
+    cdef ndarray cells = empty(2, shape, NPY_DOUBLE)
+    args.cells = <double*>cnp.PyArray_DATA(cells)
+    return cells
+
+
+cdef ndarray collected(ndarray cells, int kind, Py_ssize_t start, Py_ssize_t stop):
+    """The sum over chunks of cells `start` to `stop`, in the real type `kind`."""
+    cdef cnp.npy_intp* shape = cnp.PyArray_DIMS(cells)
+    cdef cnp.npy_intp length = stop - start
+    cdef ndarray out = empty(1, &length, NPY_DOUBLE if kind else NPY_FLOAT)
+    cdef row_args args = prepared(cells, cnp.PyArray_DATA(out), shape[0], shape[1])
+    args.cells = <double*>cnp.PyArray_DATA(cells) + start
+    row_loops[2 * ROW_collect + kind](&args, 0, length)
+    return out
+
+
+# --- operands -------------------------------------------------------------------------------------
 
 cdef inline int real_type(ndarray x) noexcept:
-    """0 for float32, 1 for float64, else -1: also the index of the loops."""
+    """0 for float32, 1 for float64, else -1: also the offset in the table of loops."""
     cdef int number = cnp.PyArray_TYPE(x)
     return 0 if number == NPY_FLOAT else 1 if number == NPY_DOUBLE else -1
+
+
+cdef inline int readable(x) noexcept:
+    """The real type of an array that the loops can read as it is, else -1."""
+    cdef int kind = real_type(<ndarray>x) if type(x) is ndarray else -1
+    return kind if kind >= 0 and ready(<ndarray>x, cnp.PyArray_TYPE(<ndarray>x)) else -1
+
+
+cdef ndarray real_rows(x):
+    """`x` itself where the loops can read it, else a contiguous copy in the nearest real type."""
+    if readable(x) >= 0:
+        return x
+    x = np.asarray(x)
+    if x.dtype.kind == "c":
+        raise TypeError(f"expected real numbers, got an array of {x.dtype}")
+    return np.array(
+        x, dtype=np.float32 if x.dtype in (np.float16, np.float32) else np.float64, order="C"
+    )
+
+
+cdef ndarray alike(y, ndarray x, str name):
+    """`y` as an array of the shape and dtype of `x`."""
+    cdef ndarray array
+    if type(y) is ndarray and ready(<ndarray>y, cnp.PyArray_TYPE(x)):
+        array = y
+    else:
+        array = np.array(y, dtype=x.dtype, order="C")
+    if not cnp.PyArray_SAMESHAPE(array, x):
+        raise ValueError(f"{name} must have shape {(<object>x).shape}; got {np.shape(y)}")
+    return array
+
+
+cdef ndarray vector(values, ndarray x, Py_ssize_t length, str name):
+    """`values`, a number for each of `length` columns or rows, in the dtype of `x`; or None."""
+    if values is None:
+        return None
+    if type(values) is not ndarray or not ready(<ndarray>values, cnp.PyArray_TYPE(x)):
+        values = np.array(values, dtype=x.dtype, order="C")
+    if cnp.PyArray_NDIM(<ndarray>values) != 1 or cnp.PyArray_SIZE(<ndarray>values) != length:
+        raise ValueError(f"{name} must have shape ({length},); got {np.shape(values)}")
+    return values
+
+
+cdef inline void* data_or_null(ndarray x) noexcept:
+    return NULL if x is None else cnp.PyArray_DATA(x)
+
+
+cdef inline Py_ssize_t last_axis(ndarray x) noexcept:
+    cdef int ndim = cnp.PyArray_NDIM(x)
+    return cnp.PyArray_DIMS(x)[ndim - 1] if ndim else 1
+
+
+cdef inline Py_ssize_t row_count(ndarray x) noexcept:
+    """How many rows the last axis leaves; none of an empty array."""
+    return cnp.PyArray_SIZE(x) // max(last_axis(x), 1)
+
+
+cdef ndarray restored(ndarray out, x):
+    """float16 in, float16 out."""
+    return out.astype(np.float16) if getattr(x, "dtype", None) == np.float16 else out
 
 
 # --- reductions -----------------------------------------------------------------------------------
@@ -64,60 +191,66 @@ cdef inline int real_type(ndarray x) noexcept:
 cdef struct Reduction:
     Py_ssize_t outer, count, inner
     int ndim
-    cnp.npy_intp shape[64]
+    cnp.npy_intp[64] shape
 
 
 cdef bint plan(ndarray x, axis, bint keepdims, Reduction* todo) except -1:
-    """Whether the axes are in range and adjacent: then `todo` says what to do."""
-    cdef int ndim = cnp.PyArray_NDIM(x), i, first = ndim, last = -1, count = 0
+    """Whether the axes exist and are adjacent: then `todo` says what to do."""
+    cdef int ndim = cnp.PyArray_NDIM(x), first = ndim, last = -1, count = 0, i
     cdef Py_ssize_t one
     cdef unsigned long long reduced = 0
+    cdef cnp.npy_intp* shape = cnp.PyArray_DIMS(x)
     if axis is None:
         first, last, count = 0, ndim - 1, ndim
     else:
-        for item in (axis if type(axis) is tuple else (axis,)):
+        for item in axis if type(axis) is tuple else (axis,):
             one = item
-            one += ndim if one < 0 else 0
+            if one < 0:
+                one += ndim
             if not 0 <= one < ndim or reduced >> one & 1:
                 return False
             reduced |= 1ULL << one
             first, last, count = min(first, <int>one), max(last, <int>one), count + 1
         if count == 0 or last - first + 1 != count:
             return False
-    cdef cnp.npy_intp* shape = cnp.PyArray_DIMS(x)
     todo.outer = todo.count = todo.inner = 1
     todo.ndim = 0
     for i in range(ndim):
-        if i < first:
-            todo.outer *= shape[i]
-        elif i > last:
-            todo.inner *= shape[i]
-        else:
+        if first <= i <= last:
             todo.count *= shape[i]
-            if keepdims:
-                todo.shape[todo.ndim] = 1
-                todo.ndim += 1
-            continue
-        todo.shape[todo.ndim] = shape[i]
+            if not keepdims:
+                continue
+            todo.shape[todo.ndim] = 1
+        else:
+            if i < first:
+                todo.outer *= shape[i]
+            else:
+                todo.inner *= shape[i]
+            todo.shape[todo.ndim] = shape[i]
         todo.ndim += 1
     return True
 
 
 cdef ndarray total(x, axis, bint keepdims, bint average):
-    cdef int kind = real_type(<ndarray>x) if type(x) is ndarray else -1
+    cdef int kind = readable(x)
     cdef Reduction todo
-    if kind < 0 or not ready(x, cnp.PyArray_TYPE(<ndarray>x)) or not plan(x, axis, keepdims, &todo):
+    if kind < 0 or not plan(x, axis, keepdims, &todo):
         with np.errstate(all="ignore"):
             return np.asarray((np.mean if average else np.sum)(x, axis=axis, keepdims=keepdims))
-    cdef ndarray out = empty(todo.ndim, todo.shape, cnp.PyArray_TYPE(<ndarray>x))
-    cdef const void* source = cnp.PyArray_DATA(<ndarray>x)
-    cdef void* target = cnp.PyArray_DATA(out)
-    cdef double divisor = todo.count if average else 1
-    if cnp.PyArray_SIZE(<ndarray>x) < LARGE:
-        loops[kind].sum(source, target, todo.outer, todo.count, todo.inner, divisor)
+    cdef ndarray out = empty(todo.ndim, todo.shape, cnp.PyArray_TYPE(<ndarray>x)), cells
+    cdef row_args args
+    if todo.outer == 1 and todo.inner == 1 and todo.count > CHUNK:
+        args = prepared(x, NULL, 1)
+        cells = cells_for(&args, todo.count, 1)
+        run(ROW_segment_sum, kind, &args, todo.count)
+        args.columns = cnp.PyArray_SIZE(cells)
+        args.out = cnp.PyArray_DATA(out)
+        args.a = todo.count if average else 1
+        row_loops[2 * ROW_collect + kind](&args, 0, 1)
     else:
-        with nogil:
-            loops[kind].sum(source, target, todo.outer, todo.count, todo.inner, divisor)
+        args = prepared(x, cnp.PyArray_DATA(out), todo.count, todo.inner)
+        args.a = todo.count if average else 1
+        run(ROW_sum if todo.inner == 1 else ROW_column_sum, kind, &args, todo.outer)
     return out
 
 
@@ -125,173 +258,306 @@ def sum(x, axis=None, bint keepdims=False): return total(x, axis, keepdims, Fals
 def mean(x, axis=None, bint keepdims=False): return total(x, axis, keepdims, True)
 
 
+cdef ndarray extreme(int by_row, int by_column, x, axis, bint keepdims):
+    cdef int kind = readable(x)
+    cdef Reduction todo
+    if kind < 0 or not plan(x, axis, keepdims, &todo) or todo.count == 0:
+        return np.asarray((np.amax if by_row == ROW_amax else np.amin)(x, axis, keepdims=keepdims))
+    cdef ndarray out = empty(todo.ndim, todo.shape, cnp.PyArray_TYPE(<ndarray>x))
+    cdef row_args args = prepared(x, cnp.PyArray_DATA(out), todo.count, todo.inner)
+    run(by_row if todo.inner == 1 else by_column, kind, &args, todo.outer)
+    return out
+
+
+def amax(x, axis=None, bint keepdims=False):
+    return extreme(ROW_amax, ROW_column_amax, x, axis, keepdims)
+
+
+def amin(x, axis=None, bint keepdims=False):
+    return extreme(ROW_amin, ROW_column_amin, x, axis, keepdims)
+
+
+cdef ndarray extreme_index(int operation, x, axis, bint keepdims):
+    cdef int kind = readable(x)
+    cdef Reduction todo
+    if (
+        kind < 0 or type(axis) is tuple or not plan(x, axis, keepdims, &todo)
+        or todo.inner != 1 or todo.count == 0
+    ):
+        function = np.argmax if operation == ROW_argmax else np.argmin
+        return np.asarray(function(x, axis, keepdims=keepdims))
+    cdef ndarray out = empty(todo.ndim, todo.shape, NPY_INT64)
+    cdef row_args args = prepared(x, cnp.PyArray_DATA(out), todo.count)
+    run(operation, kind, &args, todo.outer)
+    return out
+
+
+def argmax(x, axis=None, bint keepdims=False):
+    return extreme_index(ROW_argmax, x, axis, keepdims)
+
+
+def argmin(x, axis=None, bint keepdims=False):
+    return extreme_index(ROW_argmin, x, axis, keepdims)
+
+
+cdef var_mean_elsewhere(x, axis, bint keepdims, double correction):
+    with np.errstate(all="ignore"):
+        average = np.mean(x, axis=axis, keepdims=True)
+        squares = np.sum(np.square(np.abs(x - average)), axis=axis, keepdims=keepdims)
+        freedom = np.maximum(x.size / np.maximum(average.size, 1) - correction, 0)
+        var = np.asarray(squares / squares.dtype.type(freedom))
+        return var, np.reshape(average, np.shape(var))
+
+
+def var_mean(x, axis=None, bint keepdims=False, double correction=1.0):
+    cdef int kind = readable(x)
+    cdef Reduction todo
+    if kind < 0 or not plan(x, axis, keepdims, &todo) or todo.inner != 1 or todo.count <= correction:
+        return var_mean_elsewhere(x, axis, keepdims, correction)
+    cdef ndarray var = empty(todo.ndim, todo.shape, cnp.PyArray_TYPE(<ndarray>x))
+    cdef ndarray average = empty_like(var)
+    cdef row_args args = prepared(x, cnp.PyArray_DATA(var), todo.count)
+    args.first = cnp.PyArray_DATA(average)
+    args.a = todo.count - correction
+    run(ROW_var_mean, kind, &args, todo.outer)
+    return var, average
+
+
 # --- softmax --------------------------------------------------------------------------------------
 
-cdef ndarray real_rows(x):
-    """`x` itself where the loops can read it, else a contiguous copy in the nearest real dtype."""
-    if type(x) is ndarray and real_type(x) >= 0 and ready(x, cnp.PyArray_TYPE(<ndarray>x)):
-        return x
-    x = np.asarray(x)
-    if x.dtype.kind == "c":
-        raise TypeError(f"expected real numbers, got an array of {x.dtype}")
-    near = np.float32 if x.dtype in (np.float16, np.float32) else np.float64
-    return np.array(x, dtype=near, order="C", subok=False)
-
-
-cdef inline Py_ssize_t last_axis(ndarray x) noexcept:
-    cdef int ndim = cnp.PyArray_NDIM(x)
-    return cnp.PyArray_DIMS(x)[ndim - 1] if ndim else 1
-
-
-cdef ndarray restored(ndarray out, x):
-    """A result for float16 rows is float16 again."""
-    return out.astype(np.float16) if x.dtype == np.float16 else out
-
-
-cdef ndarray normalised(x, bint logarithm):
+cdef ndarray by_rows(int operation, x):
     cdef ndarray rows = real_rows(x), out = empty_like(rows)
-    cdef Py_ssize_t columns = last_axis(rows), size = cnp.PyArray_SIZE(rows)
-    cdef const row_loops* loop = &loops[real_type(rows)]
-    cdef const void* source = cnp.PyArray_DATA(rows)
-    cdef void* target = cnp.PyArray_DATA(out)
-    if size:
-        with nogil:
-            if logarithm:
-                loop.log_softmax(source, target, size // columns, columns)
-            else:
-                loop.softmax(source, target, size // columns, columns)
+    cdef row_args args = prepared(rows, cnp.PyArray_DATA(out), last_axis(rows))
+    run(operation, real_type(rows), &args, row_count(rows))
     return out if rows is x else restored(out, x)
 
 
-def softmax(x): return normalised(x, False)
-def log_softmax(x): return normalised(x, True)
+def softmax(x): return by_rows(ROW_softmax, x)
+def log_softmax(x): return by_rows(ROW_log_softmax, x)
 
 
-cdef ndarray normalised_backward(g, y, bint logarithm):
-    cdef ndarray rows = real_rows(y), incoming = real_rows(g), out
-    if cnp.PyArray_TYPE(incoming) != cnp.PyArray_TYPE(rows):
-        incoming = real_rows(incoming.astype(rows.dtype))
-    if not cnp.PyArray_SAMESHAPE(incoming, rows):
-        raise ValueError(f"gradient of shape {g.shape} for an array of shape {y.shape}")
-    out = empty_like(rows)
-    cdef Py_ssize_t columns = last_axis(rows), size = cnp.PyArray_SIZE(rows)
-    cdef const row_loops* loop = &loops[real_type(rows)]
-    cdef const void* from_g = cnp.PyArray_DATA(incoming)
-    cdef const void* from_y = cnp.PyArray_DATA(rows)
-    cdef void* target = cnp.PyArray_DATA(out)
-    if size:
-        with nogil:
-            if logarithm:
-                loop.log_softmax_backward(from_g, from_y, target, size // columns, columns)
-            else:
-                loop.softmax_backward(from_g, from_y, target, size // columns, columns)
+cdef ndarray by_rows_backward(int operation, g, y):
+    cdef ndarray rows = real_rows(y), incoming = alike(g, rows, "g"), out = empty_like(rows)
+    cdef row_args args = prepared(rows, cnp.PyArray_DATA(out), last_axis(rows))
+    args.y = args.x
+    args.g = cnp.PyArray_DATA(incoming)
+    run(operation, real_type(rows), &args, row_count(rows))
     return out if rows is y else restored(out, y)
 
 
-def softmax_backward(g, out): return normalised_backward(g, out, False)
-def log_softmax_backward(g, out): return normalised_backward(g, out, True)
+def softmax_backward(g, out): return by_rows_backward(ROW_softmax_backward, g, out)
+def log_softmax_backward(g, out): return by_rows_backward(ROW_log_softmax_backward, g, out)
 
 
 # --- cross-entropy --------------------------------------------------------------------------------
 
-NONE, MEAN, SUM = range(3)
+cdef enum:
+    NONE = 0
+    MEAN = 1
+    SUM = 2
 
 
-cdef class_loss prepare(
-    ndarray target, ndarray weight, int64_t ignore_index, double smoothing, Py_ssize_t columns
-):
-    cdef class_loss loss
-    loss.target = <const int64_t*>cnp.PyArray_DATA(target)
-    loss.weight = NULL if weight is None else cnp.PyArray_DATA(weight)
-    loss.ignore_index = ignore_index
-    loss.smoothing = smoothing
-    loss.weight_sum = columns
-    if weight is not None and smoothing != 0:
-        loss.weight_sum = weight.sum(dtype=np.float64)
-    return loss
+cdef inline int reduction_code(str reduction) except -1:
+    if reduction == "mean":
+        return MEAN
+    if reduction == "sum":
+        return SUM
+    if reduction == "none":
+        return NONE
+    raise ValueError(f"reduction must be 'none', 'mean' or 'sum'; got {reduction!r}")
 
 
-cdef ndarray checked_target(target, Py_ssize_t rows):
-    if type(target) is not ndarray or not ready(target, NPY_INT64):
+cdef ndarray class_indices(target, Py_ssize_t rows):
+    if type(target) is not ndarray or not ready(<ndarray>target, NPY_INT64):
         if np.asarray(target).dtype.kind not in "iu":
             raise TypeError(f"target must hold integers, got {np.asarray(target).dtype}")
-        target = np.array(target, dtype=np.int64, order="C", subok=False)
-    if cnp.PyArray_NDIM(<ndarray>target) != 1 or cnp.PyArray_DIMS(<ndarray>target)[0] != rows:
-        raise ValueError(f"target must have shape ({rows},), one class per row; got {target.shape}")
+        target = np.array(target, dtype=np.int64, order="C")
+    if cnp.PyArray_NDIM(<ndarray>target) != 1 or cnp.PyArray_SIZE(<ndarray>target) != rows:
+        raise ValueError(f"target must have shape ({rows},), a class per row; got {target.shape}")
     return target
 
 
-cdef ndarray checked_weight(weight, ndarray rows, Py_ssize_t columns):
-    if weight is None:
-        return None
-    weight = np.ascontiguousarray(weight, dtype=rows.dtype)
-    if weight.shape != (columns,):
-        raise ValueError(f"weight must have shape ({columns},), one per class; got {weight.shape}")
-    return weight
+cdef row_args classified(
+    ndarray rows, void* out, ndarray target, ndarray weight, int64_t ignore_index, double smoothing
+) noexcept:
+    """The arguments that forward and backward share."""
+    cdef row_args args = prepared(rows, out, last_axis(rows))
+    cdef Py_ssize_t i
+    args.target = <const int64_t*>cnp.PyArray_DATA(target)
+    args.weight = data_or_null(weight)
+    args.ignore_index = ignore_index
+    args.a = smoothing
+    args.weight_sum = args.columns
+    if args.weight != NULL and smoothing != 0:
+        args.weight_sum = 0
+        for i in range(args.columns):
+            args.weight_sum += (
+                (<const double*>args.weight)[i] if real_type(rows) else (<const float*>args.weight)[i]
+            )
+    return args
+
+
+cdef int bad_target(ndarray target, double row, Py_ssize_t columns) except -1:
+    raise IndexError(f"target {target[<Py_ssize_t>row]} is out of range for {columns} classes")
+
+
+cdef ndarray logit_rows(logits):
+    cdef ndarray rows = real_rows(logits)
+    if cnp.PyArray_NDIM(rows) != 2:
+        raise ValueError(f"logits must have shape (rows, classes); got {np.shape(logits)}")
+    return rows
 
 
 def cross_entropy(
     logits, target, weight=None, int64_t ignore_index=-100, double label_smoothing=0.0,
-    int reduction=1,
+    str reduction="mean",
 ):
-    cdef ndarray rows = real_rows(logits)
-    if cnp.PyArray_NDIM(rows) != 2:
-        raise ValueError(f"logits must have shape (rows, classes); got {np.shape(logits)}")
+    cdef int code = reduction_code(reduction)
+    cdef ndarray rows = logit_rows(logits)
     cdef cnp.npy_intp* shape = cnp.PyArray_DIMS(rows)
-    cdef Py_ssize_t height = shape[0], columns = shape[1], bad
-    cdef ndarray classes = checked_target(target, height)
-    cdef ndarray weights = checked_weight(weight, rows, columns)
+    cdef Py_ssize_t height = shape[0], columns = shape[1], i
+    cdef ndarray classes = class_indices(target, height)
+    cdef ndarray weights = vector(weight, rows, columns, "weight")
     cdef int kind = real_type(rows), number = cnp.PyArray_TYPE(rows)
-    cdef class_loss loss = prepare(classes, weights, ignore_index, label_smoothing, columns)
     cdef cnp.npy_intp[2] kept_shape = [2, height]
     cdef ndarray kept = empty(2, kept_shape, number)
-    cdef ndarray out = empty(1 if reduction == 0 else 0, shape, number)
-    cdef double[2] totals
-    cdef double value
-    cdef void* each = cnp.PyArray_DATA(out) if reduction == 0 else NULL
-    cdef const void* source = cnp.PyArray_DATA(rows)
-    cdef void* to_keep = cnp.PyArray_DATA(kept)
-    with nogil:
-        bad = loops[kind].cross_entropy(source, &loss, each, to_keep, totals, height, columns)
-    if bad >= 0:
-        raise IndexError(f"target {classes[bad]} is out of range for {columns} classes")
-    if reduction != 0:
-        value = totals[0] / totals[1] if reduction == 1 else totals[0]
+    cdef ndarray out = empty(1 if code == NONE else 0, shape, number), cells
+    cdef char* statistics = <char*>cnp.PyArray_DATA(kept)
+    cdef double loss = 0, total_weight = 0
+    cdef double[3] cell
+    cdef row_args args = classified(
+        rows, cnp.PyArray_DATA(out) if code == NONE else NULL, classes, weights, ignore_index,
+        label_smoothing,
+    )
+    args.first = statistics
+    args.second = statistics + height * cnp.PyArray_ITEMSIZE(rows)
+    cdef Py_ssize_t count = (height + args.chunk - 1) // args.chunk
+    if count > 1:
+        cells = cells_for(&args, height, 3)
+    else:
+        args.cells = cell
+    run(ROW_cross_entropy, kind, &args, height)
+    for i in range(count):
+        if args.cells[3 * i + 2] >= 0:
+            bad_target(classes, args.cells[3 * i + 2], columns)
+        loss += args.cells[3 * i]
+        total_weight += args.cells[3 * i + 1]
+    if code == MEAN:
+        loss /= total_weight
+    if code != NONE:
         if kind:
-            (<double*>cnp.PyArray_DATA(out))[0] = value
+            (<double*>cnp.PyArray_DATA(out))[0] = loss
         else:
-            (<float*>cnp.PyArray_DATA(out))[0] = <float>value
-    return (out if rows is logits else restored(out, logits)), kept, totals[1]
+            (<float*>cnp.PyArray_DATA(out))[0] = <float>loss
+    return (out if rows is logits else restored(out, logits)), kept, total_weight
 
 
 def cross_entropy_backward(
     g, logits, target, kept, double total_weight, weight=None, int64_t ignore_index=-100,
-    double label_smoothing=0.0, int reduction=1,
+    double label_smoothing=0.0, str reduction="mean",
 ):
-    cdef ndarray rows = real_rows(logits), upstream = real_rows(g), stats = kept
+    cdef int code = reduction_code(reduction)
+    cdef ndarray rows = logit_rows(logits)
     cdef cnp.npy_intp* shape = cnp.PyArray_DIMS(rows)
-    cdef Py_ssize_t height = shape[0], columns = shape[1]
-    cdef ndarray classes = checked_target(target, height)
-    cdef ndarray weights = checked_weight(weight, rows, columns)
+    cdef Py_ssize_t height = shape[0], columns = shape[1], i
+    cdef ndarray classes = class_indices(target, height)
+    cdef ndarray weights = vector(weight, rows, columns, "weight")
     cdef int kind = real_type(rows), number = cnp.PyArray_TYPE(rows)
-    if not ready(upstream, number):
-        upstream = np.array(upstream, dtype=rows.dtype, order="C")
-    if cnp.PyArray_SIZE(upstream) != (height if reduction == 0 else 1):
-        raise ValueError(f"gradient of shape {g.shape} for the loss of {height} rows")
-    if not ready(stats, number) or cnp.PyArray_SIZE(stats) != 2 * height:
+    cdef ndarray statistics = kept, incoming, out = empty_like(rows), cells
+    if not ready(statistics, number) or cnp.PyArray_SIZE(statistics) != 2 * height:
         raise ValueError("kept must be what cross_entropy returned for these logits")
-    cdef ndarray out = empty_like(rows)
-    cdef class_loss loss = prepare(classes, weights, ignore_index, label_smoothing, columns)
-    cdef double scale = 1 / total_weight if reduction == 1 else 1
-    cdef const void* source = cnp.PyArray_DATA(rows)
-    cdef const void* from_g = cnp.PyArray_DATA(upstream)
-    cdef const void* from_kept = cnp.PyArray_DATA(stats)
-    cdef void* to = cnp.PyArray_DATA(out)
-    cdef Py_ssize_t stride = 1 if reduction == 0 else 0, bad
-    with nogil:
-        bad = loops[kind].cross_entropy_backward(
-            source, &loss, from_g, stride, scale, from_kept, to, height, columns
-        )
-    if bad >= 0:
-        raise IndexError(f"target {classes[bad]} is out of range for {columns} classes")
+    if type(g) is ndarray and ready(<ndarray>g, number):
+        incoming = g
+    else:
+        incoming = np.array(g, dtype=(<object>rows).dtype, order="C")
+    if cnp.PyArray_SIZE(incoming) != (height if code == NONE else 1):
+        raise ValueError(f"g must have the shape of the loss; got {np.shape(g)}")
+    cdef double[1] cell
+    cdef row_args args = classified(
+        rows, cnp.PyArray_DATA(out), classes, weights, ignore_index, label_smoothing
+    )
+    args.g = cnp.PyArray_DATA(incoming)
+    args.g_stride = 1 if code == NONE else 0
+    args.b = 1 / total_weight if code == MEAN else 1
+    args.first = cnp.PyArray_DATA(statistics)
+    args.second = <char*>args.first + height * cnp.PyArray_ITEMSIZE(rows)
+    cdef Py_ssize_t count = (height + args.chunk - 1) // args.chunk
+    if count > 1:
+        cells = cells_for(&args, height, 1)
+    else:
+        args.cells = cell
+    run(ROW_cross_entropy_backward, kind, &args, height)
+    for i in range(count):
+        if args.cells[i] >= 0:
+            bad_target(classes, args.cells[i], columns)
     return out if rows is logits else restored(out, logits)
+
+
+# --- normalisation --------------------------------------------------------------------------------
+
+cdef ndarray per_row(ndarray rows):
+    cdef cnp.npy_intp height = row_count(rows)
+    return empty(1, &height, cnp.PyArray_TYPE(rows))
+
+
+def layer_norm(x, weight=None, bias=None, double eps=1e-5):
+    cdef ndarray rows = real_rows(x), out = empty_like(rows)
+    cdef ndarray mean = per_row(rows), rstd = per_row(rows)
+    cdef row_args args = prepared(rows, cnp.PyArray_DATA(out), last_axis(rows))
+    cdef ndarray scale = vector(weight, rows, args.columns, "weight")
+    cdef ndarray shift = vector(bias, rows, args.columns, "bias")
+    args.weight, args.bias = data_or_null(scale), data_or_null(shift)
+    args.first, args.second = cnp.PyArray_DATA(mean), cnp.PyArray_DATA(rstd)
+    args.a = eps
+    run(ROW_layer_norm, real_type(rows), &args, row_count(rows))
+    return (out if rows is x else restored(out, x)), mean, rstd
+
+
+cdef enum:
+    # A chunk of a backward pass leaves rows of cells behind, so chunks are fewer.
+    BACKWARD_CHUNK = 8 * CHUNK
+
+
+def layer_norm_backward(g, x, mean, rstd, weight=None):
+    cdef ndarray rows = real_rows(x), incoming = alike(g, rows, "g"), out = empty_like(rows)
+    cdef Py_ssize_t height = row_count(rows)
+    cdef row_args args = prepared(rows, cnp.PyArray_DATA(out), last_axis(rows))
+    cdef ndarray scale = vector(weight, rows, args.columns, "weight")
+    cdef ndarray means = vector(mean, rows, height, "mean")
+    cdef ndarray rstds = vector(rstd, rows, height, "rstd")
+    cdef int kind = real_type(rows)
+    set_chunk(&args, BACKWARD_CHUNK)
+    cdef ndarray cells = cells_for(&args, height, 2 * args.columns)
+    args.g, args.weight = cnp.PyArray_DATA(incoming), data_or_null(scale)
+    args.first, args.second = cnp.PyArray_DATA(means), cnp.PyArray_DATA(rstds)
+    run(ROW_layer_norm_backward, kind, &args, height)
+    return (
+        out if rows is x else restored(out, x),
+        collected(cells, kind, 0, args.columns),
+        collected(cells, kind, args.columns, 2 * args.columns),
+    )
+
+
+def rms_norm(x, weight=None, double eps=1e-6):
+    cdef ndarray rows = real_rows(x), out = empty_like(rows), rstd = per_row(rows)
+    cdef row_args args = prepared(rows, cnp.PyArray_DATA(out), last_axis(rows))
+    cdef ndarray scale = vector(weight, rows, args.columns, "weight")
+    args.weight, args.second = data_or_null(scale), cnp.PyArray_DATA(rstd)
+    args.a = eps
+    run(ROW_rms_norm, real_type(rows), &args, row_count(rows))
+    return (out if rows is x else restored(out, x)), rstd
+
+
+def rms_norm_backward(g, x, rstd, weight=None):
+    cdef ndarray rows = real_rows(x), incoming = alike(g, rows, "g"), out = empty_like(rows)
+    cdef Py_ssize_t height = row_count(rows)
+    cdef row_args args = prepared(rows, cnp.PyArray_DATA(out), last_axis(rows))
+    cdef ndarray scale = vector(weight, rows, args.columns, "weight")
+    cdef ndarray rstds = vector(rstd, rows, height, "rstd")
+    cdef int kind = real_type(rows)
+    set_chunk(&args, BACKWARD_CHUNK)
+    cdef ndarray cells = cells_for(&args, height, args.columns)
+    args.g, args.weight = cnp.PyArray_DATA(incoming), data_or_null(scale)
+    args.second = cnp.PyArray_DATA(rstds)
+    run(ROW_rms_norm_backward, kind, &args, height)
+    return out if rows is x else restored(out, x), collected(cells, kind, 0, args.columns)

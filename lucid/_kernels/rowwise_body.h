@@ -1,204 +1,395 @@
-/* rowwise_body.h: the loops of rowwise.pyx: reductions, softmax, cross-entropy.
+/* rowwise_body.h: the loops of rowwise.pyx: reductions, softmax, cross-entropy, normalisation.
  *
- * Sums run in float64: float32 values are widened (exactly) as they are loaded, float64 values are
- * added in blocks whose totals are combined with compensation. A row is summed in four vectors of
- * lanes, which then fold in a fixed order.
+ * Every loop has the same signature: the arguments in one struct, and a range of rows, so that one
+ * dispatcher can run any of them whole or in chunks on several threads. What is summed over rows
+ * (a loss, the gradient of a weight) goes to a cell per chunk; the caller adds the cells in order.
+ * Chunks are fixed by the shape, so results do not depend on the number of threads.
  *
- * Softmax-like rows go through their maximum, one exponential each, and a sum. Rows shorter than a
- * few vectors are gathered into a tile with one row per lane first, so that they too use whole
- * registers.
+ * Sums add four vectors of lanes over a block of a few thousand bytes, 16 additions in each lane,
+ * and go on in float64 with compensation from block to block.
+ *
+ * Rows of a few columns would leave most of a register empty; softmax and cross-entropy gather them
+ * into a tile with one row per lane.
  */
 #ifndef LUCID_ROWWISE
 #define LUCID_ROWWISE
 
-enum { BLOCK = 512, TILE_ROWS = 32, TILE_COLUMNS = 32, COLUMN_BLOCK = 512 };
+enum { TILE_ROWS = 32, TILE_COLUMNS = 16, COLUMN_BLOCK = 512 };
 
 typedef struct {
+    const void *x, *g, *y;     /* x: rows; g: incoming gradient; y: what forward returned */
+    const void *weight, *bias; /* one per column, or NULL */
+    void *out, *first, *second; /* rows; per-row results (mean, rstd; or kept statistics) */
+    double *cells;             /* per chunk */
+    Py_ssize_t columns, inner, chunk;
+    double a, b;               /* parameters: divisor, eps, smoothing, scale */
+    /* cross-entropy alone */
     const int64_t *target;
-    const void *weight;        /* one per class, or NULL for ones */
     int64_t ignore_index;
-    double smoothing;
     double weight_sum;         /* over the classes */
-} class_loss;
+    Py_ssize_t g_stride;       /* 0: one gradient for all rows */
+} row_args;
 
-typedef struct {
-    void (*sum)(const void *x, void *out, Py_ssize_t outer, Py_ssize_t count, Py_ssize_t inner,
-                double divisor);
-    void (*softmax)(const void *x, void *out, Py_ssize_t rows, Py_ssize_t columns);
-    void (*log_softmax)(const void *x, void *out, Py_ssize_t rows, Py_ssize_t columns);
-    void (*softmax_backward)(const void *g, const void *y, void *out, Py_ssize_t rows,
-                             Py_ssize_t columns);
-    void (*log_softmax_backward)(const void *g, const void *y, void *out, Py_ssize_t rows,
-                                 Py_ssize_t columns);
-    Py_ssize_t (*cross_entropy)(const void *x, const class_loss *loss, void *each, void *kept,
-                                double *totals, Py_ssize_t rows, Py_ssize_t columns);
-    Py_ssize_t (*cross_entropy_backward)(const void *x, const class_loss *loss, const void *g,
-                                         Py_ssize_t g_stride, double scale, const void *kept,
-                                         void *out, Py_ssize_t rows, Py_ssize_t columns);
-} row_loops;
+typedef void (*row_loop)(const row_args *args, Py_ssize_t start, Py_ssize_t stop);
+
+#define ROW_LIST(OP)                                                                              \
+    OP(sum) OP(segment_sum) OP(collect) OP(column_sum) OP(amax) OP(amin)                       \
+    OP(column_amax) OP(column_amin) OP(argmax) OP(argmin) OP(var_mean)                            \
+    OP(softmax) OP(log_softmax) OP(softmax_backward) OP(log_softmax_backward)                     \
+OP(cross_entropy) OP(cross_entropy_backward) OP(layer_norm) OP(layer_norm_backward)           \
+    OP(rms_norm) OP(rms_norm_backward)
+
+#define ENUM_ROW(name) ROW_##name,
+enum { ROW_LIST(ENUM_ROW) ROW_COUNT };
+
+/* The float32 loop of operation i at 2i, the float64 one at 2i + 1. */
+#define PAIR_ROW(name) LUCID_NAME(row_##name##_f32), LUCID_NAME(row_##name##_f64),
+#define ROW_LOOP(name)                                                                            \
+    static void R(row_##name)(const row_args *args, Py_ssize_t start, Py_ssize_t stop)
 #endif
 
-#ifndef LUCID_REAL_BODY
-
-typedef double LUCID_NAME(lanes) __attribute__((vector_size(LUCID_VBYTES)));
-#define LANES ((Py_ssize_t)(LUCID_VBYTES / sizeof(double)))
+#ifndef LUCID_REAL_BODY /* once per level */
 
 #define LUCID_REAL_BODY "rowwise_body.h"
 #include "each_real.h"
+static const row_loop LUCID_NAME(row_loops)[] = {ROW_LIST(PAIR_ROW)};
 
-#define LOOPS(suffix)                                                                             \
-    {LUCID_NAME(sum_##suffix), LUCID_NAME(softmax_##suffix), LUCID_NAME(log_softmax_##suffix),    \
-     LUCID_NAME(softmax_backward_##suffix), LUCID_NAME(log_softmax_backward_##suffix),            \
-     LUCID_NAME(cross_entropy_##suffix), LUCID_NAME(cross_entropy_backward_##suffix)}
-static const row_loops LUCID_NAME(rows)[2] = {LOOPS(f32), LOOPS(f64)};
-#undef LOOPS
-#undef LANES
-
-#else
+#else /* once per level and real type */
 
 #include "vector_math.h"
 
-typedef LUCID_NAME(lanes) R(wide);
-/* As many values as `wide` has lanes. */
-typedef real R(narrow) __attribute__((vector_size(LUCID_VBYTES / sizeof(double) * sizeof(real))));
+#undef WIDTH
+#undef BLOCK
+#define WIDTH ((Py_ssize_t)(LUCID_VBYTES / sizeof(real)))
+#define BLOCK (64 * WIDTH)
 
-LUCID_INLINE R(wide) R(widened)(const real *x) {
-    R(narrow) values;
-    memcpy(&values, x, sizeof values);
-    return __builtin_convertvector(values, R(wide));
+typedef real R(vector) __attribute__((vector_size(LUCID_VBYTES)));
+typedef bits R(mask) __attribute__((vector_size(LUCID_VBYTES)));
+
+LUCID_INLINE R(vector) R(load)(const real *x) {
+    R(vector) v;
+    memcpy(&v, x, sizeof v);
+    return v;
 }
 
-/* The sum of up to BLOCK values. */
-static double R(block_sum)(const real *x, Py_ssize_t count) {
-    Py_ssize_t i = 0;
-    double total = 0;
-    if (count >= 4 * LANES) {
-        R(wide) a = {0}, b = {0}, c = {0}, d = {0};
-        for (; i + 4 * LANES <= count; i += 4 * LANES) {
-            a += R(widened)(x + i);
-            b += R(widened)(x + i + LANES);
-            c += R(widened)(x + i + 2 * LANES);
-            d += R(widened)(x + i + 3 * LANES);
-        }
-        a = (a + b) + (c + d);
-        for (int lane = 0; lane < LANES; lane++) total += a[lane];
+/* name(x, y, z, m, n): the sum over i < n of `value`, in terms of a = x[i], b = y[i], c = z[i], m. */
+#define LANE_SUM(name, value)                                                                     \
+    LUCID_INLINE double R(name)(const real *x, const real *y, const real *z, real m,              \
+                                Py_ssize_t count) {                                               \
+        double total = 0, lost = 0;                                                               \
+        for (Py_ssize_t i = 0; i < count;) {                                                      \
+            const Py_ssize_t end = count - i < BLOCK ? count : i + BLOCK;                         \
+            double part[4] = {0};                                                                 \
+            if (end - i >= WIDTH) {                                                               \
+                R(vector) lanes[4] = {{0}};                                                       \
+                for (; i + 4 * WIDTH <= end; i += 4 * WIDTH)                                      \
+                    for (int k = 0; k < 4; k++) {                                                 \
+                        const Py_ssize_t at = i + k * WIDTH;                                      \
+                        const R(vector) a = R(load)(x + at), b = R(load)(y + at),                 \
+                                        c = R(load)(z + at);                                      \
+                        (void)b, (void)c;                                                         \
+                        lanes[k] += (value);                                                      \
+                    }                                                                             \
+                for (; i + WIDTH <= end; i += WIDTH) {                                            \
+                    const R(vector) a = R(load)(x + i), b = R(load)(y + i), c = R(load)(z + i);   \
+                    (void)b, (void)c;                                                             \
+                    lanes[0] += (value);                                                          \
+                }                                                                                 \
+                lanes[0] = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);                         \
+                for (int l = 0; l < WIDTH; l++) part[l & 3] += (double)lanes[0][l];               \
+            }                                                                                     \
+            for (; i < end; i++) {                                                                \
+                const real a = x[i], b = y[i], c = z[i];                                          \
+                (void)b, (void)c;                                                                 \
+                part[i & 3] += (double)(value);                                                   \
+            }                                                                                     \
+            const double block = (part[0] + part[1]) + (part[2] + part[3]);                       \
+            const double next = total + block, added = next - total;                              \
+            lost += (total - (next - added)) + (block - added);                                   \
+            total = next;                                                                         \
+        }                                                                                         \
+        return isfinite(total) ? total + lost : total;                                            \
     }
-    for (; i < count; i++) total += x[i];
-    return total;
+
+LANE_SUM(lane_sum, a)
+LANE_SUM(lane_dot, a * b)
+LANE_SUM(lane_dot3, a * b * c)
+LANE_SUM(lane_squares, (a - m) * (a - m))
+LANE_SUM(lane_centred_dot, (a - m) * b)
+LANE_SUM(lane_centred_dot3, (a - m) * b * c)
+
+static double R(total)(const real *x, Py_ssize_t count) { return R(lane_sum)(x, x, x, 0, count); }
+
+/* The largest or smallest value; NaN wins. */
+#define EXTREME(name, OR_NAN_OR)                                                                  \
+    static real R(name)(const real *x, Py_ssize_t count) {                                        \
+        real best = x[0];                                                                         \
+        Py_ssize_t i = 1;                                                                         \
+        if (count >= WIDTH) {                                                                     \
+            R(vector) lanes[4] = {R(load)(x), R(load)(x), R(load)(x), R(load)(x)};                \
+            for (i = 0; i + 4 * WIDTH <= count; i += 4 * WIDTH)                                   \
+                for (int k = 0; k < 4; k++) {                                                     \
+                    const R(vector) v = R(load)(x + i + k * WIDTH);                               \
+                    const R(mask) better = (R(mask))((v OR_NAN_OR lanes[k]) | (v != v));          \
+                    lanes[k] = (R(vector))((better & (R(mask))v) | (~better & (R(mask))lanes[k])); \
+                }                                                                                 \
+            for (; i + WIDTH <= count; i += WIDTH) {                                              \
+                const R(vector) v = R(load)(x + i);                                               \
+                const R(mask) better = (R(mask))((v OR_NAN_OR lanes[0]) | (v != v));              \
+                lanes[0] = (R(vector))((better & (R(mask))v) | (~better & (R(mask))lanes[0]));    \
+            }                                                                                     \
+            for (int k = 1; k < 4; k++) {                                                         \
+                const R(mask) better = (R(mask))((lanes[k] OR_NAN_OR lanes[0]) |                  \
+                                                 (lanes[k] != lanes[k]));                         \
+                lanes[0] = (R(vector))((better & (R(mask))lanes[k]) |                             \
+                                       (~better & (R(mask))lanes[0]));                            \
+            }                                                                                     \
+            real lane[WIDTH];                                                                     \
+            memcpy(lane, &lanes[0], sizeof lane);                                                 \
+            for (Py_ssize_t half = WIDTH / 2; half > 0; half /= 2)                                \
+                for (Py_ssize_t l = 0; l < half; l++)                                             \
+                    lane[l] = (lane[l + half] OR_NAN_OR lane[l]) | (lane[l + half] != lane[l + half]) \
+                        ? lane[l + half] : lane[l];                                               \
+            best = lane[0];                                                                       \
+        }                                                                                         \
+        for (; i < count; i++) best = (x[i] OR_NAN_OR best) | (x[i] != x[i]) ? x[i] : best;       \
+        return best;                                                                              \
+    }
+
+EXTREME(largest, >)
+EXTREME(smallest, <)
+
+/* --- reductions ------------------------------------------------------------------------------ */
+
+ROW_LOOP(sum) {
+    const real *x = args->x;
+    for (Py_ssize_t row = start; row < stop; row++)
+        ((real *)args->out)[row] = (real)(R(total)(x + row * args->columns, args->columns) / args->a);
 }
 
-static double R(row_sum)(const real *x, Py_ssize_t count) {
-    if (LUCID_DOUBLE == 0) return R(block_sum)(x, count);
-    double total = 0, lost = 0;
-    for (Py_ssize_t i = 0; i < count; i += BLOCK) {
-        double block = R(block_sum)(x + i, count - i < BLOCK ? count - i : BLOCK);
-        double next = total + block, kept = next - total;
-        lost += (total - (next - kept)) + (block - kept);
-        total = next;
-    }
-    return isfinite(total) ? total + lost : total;
+/* One long row, a segment per chunk. */
+ROW_LOOP(segment_sum) {
+    args->cells[start / args->chunk] = R(total)((const real *)args->x + start, stop - start);
 }
 
-/* Sums over the middle axis of (outer, count, inner), divided by `divisor`. */
-static void R(sum)(const void *x_, void *out_, Py_ssize_t outer, Py_ssize_t count, Py_ssize_t inner,
-                   double divisor) {
-    const real *x = x_;
-    real *out = out_;
-    if (inner == 1) {
-        for (Py_ssize_t row = 0; row < outer; row++)
-            out[row] = (real)(R(row_sum)(x + row * count, count) / divisor);
-        return;
+/* The cells of all chunks added up: `columns` chunks of `inner` cells, each of which is a row here. */
+ROW_LOOP(collect) {
+    for (Py_ssize_t row = start; row < stop; row++) {
+        double total = 0;
+        for (Py_ssize_t i = 0; i < args->columns; i++) total += args->cells[i * args->inner + row];
+        ((real *)args->out)[row] = (real)(total / args->a);
     }
-    for (; outer > 0; outer--, x += count * inner, out += inner) {
-        for (Py_ssize_t start = 0; start < inner; start += COLUMN_BLOCK) {
+}
+
+/* Over the middle axis of (rows, columns, inner). */
+ROW_LOOP(column_sum) {
+    const Py_ssize_t count = args->columns, inner = args->inner;
+    for (Py_ssize_t row = start; row < stop; row++) {
+        const real *x = (const real *)args->x + row * count * inner;
+        real *out = (real *)args->out + row * inner;
+        for (Py_ssize_t from = 0; from < inner; from += COLUMN_BLOCK) {
             double total[COLUMN_BLOCK] = {0};
-            Py_ssize_t width = inner - start < COLUMN_BLOCK ? inner - start : COLUMN_BLOCK, i = 0;
+            const Py_ssize_t width = inner - from < COLUMN_BLOCK ? inner - from : COLUMN_BLOCK;
+            Py_ssize_t i = 0;
             for (; i + 4 <= count; i += 4) {
-                const real *a = x + i * inner + start, *b = a + inner, *c = b + inner, *d = c + inner;
+                const real *a = x + i * inner + from, *b = a + inner, *c = b + inner, *d = c + inner;
                 LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++)
                     total[j] += ((double)a[j] + (double)b[j]) + ((double)c[j] + (double)d[j]);
             }
             for (; i < count; i++) {
-                const real *a = x + i * inner + start;
+                const real *a = x + i * inner + from;
                 LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++) total[j] += (double)a[j];
             }
-            LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++)
-                out[start + j] = (real)(total[j] / divisor);
+            LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++) out[from + j] = (real)(total[j] / args->a);
         }
     }
 }
 
-/* The largest value, NaN passed over. */
-static real R(row_max)(const real *x, Py_ssize_t count) {
-    enum { WIDTH = 4 * LUCID_VBYTES / sizeof(real) };
-    real most = -INFINITY;
-    Py_ssize_t i = 0;
-    if (count >= WIDTH) {
-        real lane[WIDTH];
-        memcpy(lane, x, sizeof lane);
-        for (i = WIDTH; i + WIDTH <= count; i += WIDTH)
-            LUCID_LOOP for (int l = 0; l < WIDTH; l++) lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
-        for (int l = 0; l < WIDTH; l++) most = lane[l] > most ? lane[l] : most;
+#define EXTREME_ROWS(name, extreme)                                                               \
+    ROW_LOOP(name) {                                                                              \
+        for (Py_ssize_t row = start; row < stop; row++)                                           \
+            ((real *)args->out)[row] =                                                            \
+                R(extreme)((const real *)args->x + row * args->columns, args->columns);           \
     }
-    for (; i < count; i++) most = x[i] > most ? x[i] : most;
-    return most;
+
+EXTREME_ROWS(amax, largest)
+EXTREME_ROWS(amin, smallest)
+
+#define EXTREME_COLUMNS(name, OR_NAN_OR)                                                          \
+    ROW_LOOP(name) {                                                                              \
+        const Py_ssize_t inner = args->inner;                                                     \
+        for (Py_ssize_t row = start; row < stop; row++) {                                         \
+            const real *x = (const real *)args->x + row * args->columns * inner;                  \
+            real *out = (real *)args->out + row * inner;                                          \
+            memcpy(out, x, (size_t)inner * sizeof(real));                                         \
+            for (Py_ssize_t i = 1; i < args->columns; i++) {                                      \
+                x += inner;                                                                       \
+                LUCID_LOOP for (Py_ssize_t j = 0; j < inner; j++)                                 \
+                    out[j] = (x[j] OR_NAN_OR out[j]) | (x[j] != x[j]) ? x[j] : out[j];            \
+            }                                                                                     \
+        }                                                                                         \
+    }
+
+EXTREME_COLUMNS(column_amax, >)
+EXTREME_COLUMNS(column_amin, <)
+
+/* Where the first value equal to `wanted`, or the first NaN, is: a block at a time. */
+static int64_t R(find)(const real *x, real wanted, Py_ssize_t count) {
+    Py_ssize_t i = 0;
+    for (; i + BLOCK <= count; i += BLOCK) {
+        bits found = 0;
+        for (Py_ssize_t j = i; j < i + BLOCK; j++) found |= (x[j] == wanted) | (x[j] != x[j]);
+        if (found) break;
+    }
+    while (x[i] != wanted && x[i] == x[i]) i++;
+    return i;
 }
 
-static void R(softmax)(const void *x_, void *out_, Py_ssize_t rows, Py_ssize_t columns) {
-    const real *x = x_;
-    real *out = out_;
-    for (; rows > 0; rows--, x += columns, out += columns) {
-        const real most = R(row_max)(x, columns);
-        LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = R(exp)(x[j] - most);
-        const real share = (real)(1 / R(row_sum)(out, columns));
-        LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] *= share;
+#define EXTREME_INDEX(name, extreme)                                                              \
+    ROW_LOOP(name) {                                                                              \
+        for (Py_ssize_t row = start; row < stop; row++) {                                         \
+            const real *x = (const real *)args->x + row * args->columns;                          \
+            ((int64_t *)args->out)[row] = R(find)(x, R(extreme)(x, args->columns), args->columns); \
+        }                                                                                         \
     }
+
+EXTREME_INDEX(argmax, largest)
+EXTREME_INDEX(argmin, smallest)
+
+/* The squares of deviations over args->a, and the mean. */
+ROW_LOOP(var_mean) {
+    const Py_ssize_t columns = args->columns;
+    for (Py_ssize_t row = start; row < stop; row++) {
+        const real *x = (const real *)args->x + row * columns;
+        const double mean = R(total)(x, columns) / (double)columns;
+        ((real *)args->first)[row] = (real)mean;
+        ((real *)args->out)[row] = (real)(R(lane_squares)(x, x, x, (real)mean, columns) / args->a);
+    }
+}
+
+/* --- softmax --------------------------------------------------------------------------------- */
+
+typedef real R(tile)[TILE_COLUMNS][TILE_ROWS];
+
+LUCID_INLINE void R(gather)(const real *rows, Py_ssize_t height, Py_ssize_t columns, R(tile) tile) {
+    for (Py_ssize_t i = 0; i < height; i++)
+        for (Py_ssize_t j = 0; j < columns; j++) tile[j][i] = rows[i * columns + j];
+    for (Py_ssize_t i = height; i < TILE_ROWS; i++)
+        for (Py_ssize_t j = 0; j < columns; j++) tile[j][i] = 0;
+}
+
+LUCID_INLINE void R(scatter)(real *rows, Py_ssize_t height, Py_ssize_t columns, R(tile) tile) {
+    for (Py_ssize_t i = 0; i < height; i++)
+        for (Py_ssize_t j = 0; j < columns; j++) rows[i * columns + j] = tile[j][i];
+}
+
+/* Leaves exp(x - largest) in the tile. */
+LUCID_INLINE void R(tile_exp)(R(tile) tile, Py_ssize_t columns, real *most, real *sum) {
+    for (int i = 0; i < TILE_ROWS; i++) most[i] = tile[0][i], sum[i] = 0;
+    for (Py_ssize_t j = 1; j < columns; j++)
+        for (int i = 0; i < TILE_ROWS; i++)
+            most[i] = (tile[j][i] > most[i]) | (tile[j][i] != tile[j][i]) ? tile[j][i] : most[i];
+    for (Py_ssize_t j = 0; j < columns; j++)
+        for (int i = 0; i < TILE_ROWS; i++) {
+            tile[j][i] = R(exp_negative)(tile[j][i] - most[i]);
+            sum[i] += tile[j][i];
+        }
 }
 
 /* The sum of exp(x - most) over a row that need not be kept. */
 static double R(exp_sum)(const real *x, real most, Py_ssize_t columns) {
     real buffer[BLOCK];
     double total = 0;
-    for (Py_ssize_t start = 0; start < columns; start += BLOCK) {
-        const Py_ssize_t width = columns - start < BLOCK ? columns - start : BLOCK;
-        LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++) buffer[j] = R(exp)(x[start + j] - most);
-        total += R(block_sum)(buffer, width);
+    for (Py_ssize_t from = 0; from < columns; from += BLOCK) {
+        const Py_ssize_t width = columns - from < BLOCK ? columns - from : BLOCK;
+        LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++)
+            buffer[j] = R(exp_negative)(x[from + j] - most);
+        total += R(total)(buffer, width);
     }
     return total;
 }
 
-static void R(log_softmax)(const void *x_, void *out_, Py_ssize_t rows, Py_ssize_t columns) {
-    const real *x = x_;
-    real *out = out_;
-    for (; rows > 0; rows--, x += columns, out += columns) {
-        const real most = R(row_max)(x, columns);
-        const real log_sum = R(log)((real)R(exp_sum)(x, most, columns));
-        LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = (x[j] - most) - log_sum;
+/* Largest value and sum of exp(x - largest) of up to TILE_ROWS rows. */
+static void R(exp_sums)(const real *rows, Py_ssize_t height, Py_ssize_t columns, real *most,
+                        real *sum) {
+    if (columns <= TILE_COLUMNS) {
+        R(tile) tile;
+        R(gather)(rows, height, columns, tile);
+        R(tile_exp)(tile, columns, most, sum);
+        return;
+    }
+    for (Py_ssize_t i = 0; i < height; i++) {
+        most[i] = R(largest)(rows + i * columns, columns);
+        sum[i] = (real)R(exp_sum)(rows + i * columns, most[i], columns);
+    }
+    for (Py_ssize_t i = height; i < TILE_ROWS; i++) most[i] = 0, sum[i] = 1;
+}
+
+ROW_LOOP(softmax) {
+    const Py_ssize_t columns = args->columns;
+    if (columns > TILE_COLUMNS) {
+        for (Py_ssize_t row = start; row < stop; row++) {
+            const real *x = (const real *)args->x + row * columns;
+            real *out = (real *)args->out + row * columns;
+            const real most = R(largest)(x, columns);
+            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = R(exp_negative)(x[j] - most);
+            const real share = (real)(1 / R(total)(out, columns));
+            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] *= share;
+        }
+        return;
+    }
+    for (Py_ssize_t row = start; row < stop; row += TILE_ROWS) {
+        const Py_ssize_t height = stop - row < TILE_ROWS ? stop - row : TILE_ROWS;
+        R(tile) tile;
+        real most[TILE_ROWS], sum[TILE_ROWS];
+        R(gather)((const real *)args->x + row * columns, height, columns, tile);
+        R(tile_exp)(tile, columns, most, sum);
+        for (int i = 0; i < TILE_ROWS; i++) sum[i] = 1 / sum[i];
+        for (Py_ssize_t j = 0; j < columns; j++)
+            for (int i = 0; i < TILE_ROWS; i++) tile[j][i] *= sum[i];
+        R(scatter)((real *)args->out + row * columns, height, columns, tile);
     }
 }
 
-static void R(softmax_backward)(const void *g_, const void *y_, void *out_, Py_ssize_t rows,
-                                Py_ssize_t columns) {
-    const real *g = g_, *y = y_;
-    real *out = out_;
-    for (; rows > 0; rows--, g += columns, y += columns, out += columns) {
-        LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = g[j] * y[j];
-        const real total = (real)R(row_sum)(out, columns);
-        LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = (g[j] - total) * y[j];
+ROW_LOOP(log_softmax) {
+    const Py_ssize_t columns = args->columns;
+    for (Py_ssize_t row = start; row < stop; row += TILE_ROWS) {
+        const Py_ssize_t height = stop - row < TILE_ROWS ? stop - row : TILE_ROWS;
+        const real *x = (const real *)args->x + row * columns;
+        real *out = (real *)args->out + row * columns;
+        real most[TILE_ROWS], sum[TILE_ROWS];
+        R(exp_sums)(x, height, columns, most, sum);
+        for (int i = 0; i < TILE_ROWS; i++) sum[i] = R(log)(sum[i]);
+        for (Py_ssize_t i = 0; i < height; i++)
+            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
+                out[i * columns + j] = (x[i * columns + j] - most[i]) - sum[i];
     }
 }
 
-static void R(log_softmax_backward)(const void *g_, const void *y_, void *out_, Py_ssize_t rows,
-                                    Py_ssize_t columns) {
-    const real *g = g_, *y = y_;
-    real *out = out_;
-    for (; rows > 0; rows--, g += columns, y += columns, out += columns) {
-        const real total = (real)R(row_sum)(g, columns);
-        LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = g[j] - R(exp)(y[j]) * total;
+ROW_LOOP(softmax_backward) {
+    const Py_ssize_t columns = args->columns;
+    for (Py_ssize_t row = start; row < stop; row++) {
+        const real *g = (const real *)args->g + row * columns, *y = (const real *)args->y + row * columns;
+        real *out = (real *)args->out + row * columns;
+        const real mean = (real)R(lane_dot)(g, y, g, 0, columns);
+        LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = (g[j] - mean) * y[j];
     }
 }
 
-/* The sum of weight (log_sum + most - x) over a row: what label smoothing adds, times C. */
+ROW_LOOP(log_softmax_backward) {
+    const Py_ssize_t columns = args->columns;
+    for (Py_ssize_t row = start; row < stop; row++) {
+        const real *g = (const real *)args->g + row * columns, *y = (const real *)args->y + row * columns;
+        real *out = (real *)args->out + row * columns;
+        const real total = (real)R(total)(g, columns);
+        LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
+            out[j] = R(fma)(-R(exp_negative)(y[j]), total, g[j]);
+    }
+}
+
+/* --- cross-entropy --------------------------------------------------------------------------- */
+
+/* The sum of w (log_sum + most - x) over a row: C times what label smoothing adds. */
 static double R(smooth_sum)(const real *x, const real *weight, real most, real log_sum,
                             Py_ssize_t columns) {
     double total = 0;
@@ -207,91 +398,193 @@ static double R(smooth_sum)(const real *x, const real *weight, real most, real l
     return total;
 }
 
-/* Losses per row to `each` (unless NULL), their sum and the sum of their weights to `totals`, and
- * what backward needs to `kept`: (2, rows), the largest logit and 1 / sum(exp(x - largest)).
- * Returns the first row whose target is out of range, or -1. */
-static Py_ssize_t R(cross_entropy)(const void *x_, const class_loss *loss, void *each_, void *kept_,
-                                   double *totals, Py_ssize_t rows, Py_ssize_t columns) {
-    const real *x = x_, *weight = loss->weight;
-    real *each = each_, *most = kept_, *share = most + rows;
-    double loss_sum = 0, weight_sum = 0;
-    for (Py_ssize_t start = 0; start < rows; start += TILE_ROWS) {
-        const Py_ssize_t height = rows - start < TILE_ROWS ? rows - start : TILE_ROWS;
-        const real *block = x + start * columns;
-        real sum[TILE_ROWS], log_sum[TILE_ROWS], largest[TILE_ROWS];
-        if (columns <= TILE_COLUMNS) {
-            real tile[TILE_COLUMNS][TILE_ROWS] = {{0}};
-            for (Py_ssize_t i = 0; i < height; i++)
-                for (Py_ssize_t j = 0; j < columns; j++) tile[j][i] = block[i * columns + j];
-            for (int i = 0; i < TILE_ROWS; i++) largest[i] = tile[0][i], sum[i] = 0;
-            for (Py_ssize_t j = 1; j < columns; j++)
-                for (int i = 0; i < TILE_ROWS; i++)
-                    largest[i] = tile[j][i] > largest[i] ? tile[j][i] : largest[i];
-            for (Py_ssize_t j = 0; j < columns; j++)
-                for (int i = 0; i < TILE_ROWS; i++) sum[i] += R(exp)(tile[j][i] - largest[i]);
-        } else {
-            for (int i = 0; i < TILE_ROWS; i++) sum[i] = 1, largest[i] = 0;
-            for (Py_ssize_t i = 0; i < height; i++) {
-                largest[i] = R(row_max)(block + i * columns, columns);
-                sum[i] = (real)R(exp_sum)(block + i * columns, largest[i], columns);
-            }
-        }
+/* Per row: the loss to `out` (unless NULL), to `first` and `second` what backward needs, the largest
+ * logit and 1 / sum(exp(x - largest)). Per chunk: the sums of losses and of their weights, and a row
+ * whose target is out of range or -1. */
+ROW_LOOP(cross_entropy) {
+    const Py_ssize_t columns = args->columns;
+    const real *weight = args->weight;
+    real *most = args->first, *share = args->second, *out = args->out;
+    double *cell = args->cells + 3 * (start / args->chunk), loss_sum = 0, weight_sum = 0;
+    for (Py_ssize_t row = start; row < stop; row += TILE_ROWS) {
+        const Py_ssize_t height = stop - row < TILE_ROWS ? stop - row : TILE_ROWS;
+        const real *rows = (const real *)args->x + row * columns;
+        real largest[TILE_ROWS], sum[TILE_ROWS], log_sum[TILE_ROWS];
+        R(exp_sums)(rows, height, columns, largest, sum);
         for (int i = 0; i < TILE_ROWS; i++) log_sum[i] = R(log)(sum[i]), sum[i] = 1 / sum[i];
         for (Py_ssize_t i = 0; i < height; i++) {
-            const int64_t target = loss->target[start + i];
-            const real *row = block + i * columns;
-            double value = 0;
-            if (target != loss->ignore_index) {
-                if (target < 0 || target >= columns) return start + i;
+            const int64_t target = args->target[row + i];
+            const real *x = rows + i * columns;
+            double loss = 0;
+            if (target != args->ignore_index) {
+                if (target < 0 || target >= columns) {
+                    cell[2] = (double)(row + i);
+                    return;
+                }
                 const double own = weight ? (double)weight[target] : 1;
-                value = own * ((double)log_sum[i] + ((double)largest[i] - (double)row[target]));
-                if (loss->smoothing != 0)
-                    value = (1 - loss->smoothing) * value
-                          + loss->smoothing / (double)columns
-                              * R(smooth_sum)(row, weight, largest[i], log_sum[i], columns);
-                loss_sum += value;
+                loss = own * ((double)log_sum[i] + ((double)largest[i] - (double)x[target]));
+                if (args->a != 0)
+                    loss = (1 - args->a) * loss
+                         + args->a / (double)columns
+                             * R(smooth_sum)(x, weight, largest[i], log_sum[i], columns);
+                loss_sum += loss;
                 weight_sum += own;
             }
-            if (each) each[start + i] = (real)value;
-            most[start + i] = largest[i];
-            share[start + i] = sum[i];
+            if (out) out[row + i] = (real)loss;
+            most[row + i] = largest[i];
+            share[row + i] = sum[i];
         }
     }
-    totals[0] = loss_sum;
-    totals[1] = weight_sum;
-    return -1;
+    cell[0] = loss_sum;
+    cell[1] = weight_sum;
+    cell[2] = -1;
 }
 
 /* With s the smoothing, w the weights and p = softmax(x), the gradient of a row's loss is
- *     p ((1 - s) w_target + s/C sum(w)) - (1 - s) w_target [c = target] - s/C w_c. */
-static Py_ssize_t R(cross_entropy_backward)(const void *x_, const class_loss *loss, const void *g_,
-                                            Py_ssize_t g_stride, double scale, const void *kept_,
-                                            void *out_, Py_ssize_t rows, Py_ssize_t columns) {
-    const real *x = x_, *weight = loss->weight, *g = g_, *kept = kept_;
-    real *out = out_;
-    const double spread = loss->smoothing / (double)columns;
-    for (Py_ssize_t i = 0; i < rows; i++, g += g_stride, x += columns, out += columns) {
-        const int64_t target = loss->target[i];
-        if (target == loss->ignore_index) {
-            memset(out, 0, (size_t)columns * sizeof(real));
-            continue;
+ *     p ((1 - s) w_target + s/C sum(w)) - (1 - s) w_target [c = target] - s/C w_c.
+ * Per chunk: a row whose target is out of range, or -1. */
+ROW_LOOP(cross_entropy_backward) {
+    const Py_ssize_t columns = args->columns;
+    const real *weight = args->weight, *most = args->first, *share = args->second;
+    const double spread = args->a / (double)columns;
+    args->cells[start / args->chunk] = -1;
+    for (Py_ssize_t row = start; row < stop; row += TILE_ROWS) {
+        const Py_ssize_t height = stop - row < TILE_ROWS ? stop - row : TILE_ROWS;
+        const real *rows = (const real *)args->x + row * columns;
+        real *outs = (real *)args->out + row * columns;
+        real factor[TILE_ROWS] = {0}, base[TILE_ROWS] = {0}, own[TILE_ROWS], each[TILE_ROWS];
+        for (Py_ssize_t i = 0; i < height; i++) {
+            const int64_t target = args->target[row + i];
+            if (target == args->ignore_index) continue;
+            if (target < 0 || target >= columns) {
+                args->cells[start / args->chunk] = (double)(row + i);
+                return;
+            }
+            const double g = (double)((const real *)args->g)[(row + i) * args->g_stride] * args->b;
+            const double weight_own = (1 - args->a) * (weight ? (double)weight[target] : 1);
+            base[i] = most[row + i];
+            factor[i] = (real)(g * (weight_own + spread * args->weight_sum) * (double)share[row + i]);
+            own[i] = (real)(g * weight_own);
+            each[i] = (real)(g * spread);
         }
-        if (target < 0 || target >= columns) return i;
-        const double upstream = (double)*g * scale;
-        const double own = (1 - loss->smoothing) * (weight ? (double)weight[target] : 1);
-        const real most = kept[i];
-        const real share = (real)(upstream * (own + spread * loss->weight_sum) * (double)kept[rows + i]);
-        LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = R(exp)(x[j] - most) * share;
-        if (spread != 0) {
-            const real each = (real)(upstream * spread);
-            if (weight)
-                LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] -= each * weight[j];
-            else
-                LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] -= each;
+        if (columns <= TILE_COLUMNS) {
+            R(tile) tile;
+            R(gather)(rows, height, columns, tile);
+            for (Py_ssize_t j = 0; j < columns; j++)
+                for (int i = 0; i < TILE_ROWS; i++)
+                    tile[j][i] = R(exp_negative)(tile[j][i] - base[i]) * factor[i];
+            R(scatter)(outs, height, columns, tile);
         }
-        out[target] -= (real)(upstream * own);
+        for (Py_ssize_t i = 0; i < height; i++) {
+            const real *x = rows + i * columns;
+            real *out = outs + i * columns;
+            const int64_t target = args->target[row + i];
+            if (target == args->ignore_index) {
+                memset(out, 0, (size_t)columns * sizeof(real));
+                continue;
+            }
+            if (columns > TILE_COLUMNS)
+                LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
+                    out[j] = R(exp_negative)(x[j] - base[i]) * factor[i];
+            if (spread != 0)
+                for (Py_ssize_t j = 0; j < columns; j++) out[j] -= weight ? each[i] * weight[j] : each[i];
+            out[target] -= own[i];
+        }
     }
-    return -1;
+}
+
+/* --- normalisation --------------------------------------------------------------------------- */
+
+ROW_LOOP(layer_norm) {
+    const Py_ssize_t columns = args->columns;
+    const real *weight = args->weight, *bias = args->bias;
+    for (Py_ssize_t row = start; row < stop; row++) {
+        const real *x = (const real *)args->x + row * columns;
+        real *out = (real *)args->out + row * columns;
+        const real mean = (real)(R(total)(x, columns) / (double)columns);
+        const double variance = R(lane_squares)(x, x, x, mean, columns) / (double)columns;
+        const real rstd = (real)(1 / sqrt(variance + args->a));
+        ((real *)args->first)[row] = mean;
+        ((real *)args->second)[row] = rstd;
+        if (weight && bias)
+            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
+                out[j] = R(fma)((x[j] - mean) * rstd, weight[j], bias[j]);
+        else if (weight)
+            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = (x[j] - mean) * rstd * weight[j];
+        else if (bias)
+            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = R(fma)(x[j] - mean, rstd, bias[j]);
+        else
+            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = (x[j] - mean) * rstd;
+    }
+}
+
+/* With h = (x - mean) rstd and d = g w:  rstd (d - mean(d) - h mean(d h)).
+ * Per chunk: the sums over rows of g h (for the weight) and of g (for the bias). */
+ROW_LOOP(layer_norm_backward) {
+    const Py_ssize_t columns = args->columns;
+    const real *weight = args->weight;
+    double *weight_sum = args->cells + 2 * columns * (start / args->chunk);
+    double *bias_sum = weight_sum + columns;
+    memset(weight_sum, 0, 2 * (size_t)columns * sizeof(double));
+    for (Py_ssize_t row = start; row < stop; row++) {
+        const real *x = (const real *)args->x + row * columns, *g = (const real *)args->g + row * columns;
+        real *out = (real *)args->out + row * columns;
+        const real mean = ((const real *)args->first)[row], rstd = ((const real *)args->second)[row];
+        const double d = weight ? R(lane_dot)(g, weight, g, 0, columns) : R(total)(g, columns);
+        const double dh = (double)rstd * (weight ? R(lane_centred_dot3)(x, g, weight, mean, columns)
+                                                 : R(lane_centred_dot)(x, g, g, mean, columns));
+        const real offset = (real)(-d / (double)columns * (double)rstd);
+        const real slope = (real)(-dh / (double)columns * (double)rstd * (double)rstd);
+        if (weight)
+            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
+                out[j] = R(fma)(g[j] * weight[j], rstd, R(fma)(x[j] - mean, slope, offset));
+        else
+            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
+                out[j] = R(fma)(g[j], rstd, R(fma)(x[j] - mean, slope, offset));
+        LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) {
+            weight_sum[j] += (double)(g[j] * ((x[j] - mean) * rstd));
+            bias_sum[j] += (double)g[j];
+        }
+    }
+}
+
+ROW_LOOP(rms_norm) {
+    const Py_ssize_t columns = args->columns;
+    const real *weight = args->weight;
+    for (Py_ssize_t row = start; row < stop; row++) {
+        const real *x = (const real *)args->x + row * columns;
+        real *out = (real *)args->out + row * columns;
+        const double square = R(lane_dot)(x, x, x, 0, columns) / (double)columns;
+        const real rstd = (real)(1 / sqrt(square + args->a));
+        ((real *)args->second)[row] = rstd;
+        if (weight)
+            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = x[j] * rstd * weight[j];
+        else
+            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = x[j] * rstd;
+    }
+}
+
+/* With h = x rstd and d = g w:  rstd (d - h mean(d h)). Per chunk: the sum over rows of g h. */
+ROW_LOOP(rms_norm_backward) {
+    const Py_ssize_t columns = args->columns;
+    const real *weight = args->weight;
+    double *weight_sum = args->cells + columns * (start / args->chunk);
+    memset(weight_sum, 0, (size_t)columns * sizeof(double));
+    for (Py_ssize_t row = start; row < stop; row++) {
+        const real *x = (const real *)args->x + row * columns, *g = (const real *)args->g + row * columns;
+        real *out = (real *)args->out + row * columns;
+        const real rstd = ((const real *)args->second)[row];
+        const double dh = (double)rstd * (weight ? R(lane_dot3)(x, g, weight, 0, columns)
+                                                 : R(lane_dot)(x, g, g, 0, columns));
+        const real slope = (real)(-dh / (double)columns * (double)rstd * (double)rstd);
+        if (weight)
+            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
+                out[j] = R(fma)(g[j] * weight[j], rstd, x[j] * slope);
+        else
+            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = R(fma)(g[j], rstd, x[j] * slope);
+        LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
+            weight_sum[j] += (double)(g[j] * (x[j] * rstd));
+    }
 }
 
 #endif

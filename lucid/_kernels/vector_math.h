@@ -24,24 +24,9 @@
 #define LUCID_LOOP _Pragma("GCC ivdep")
 #endif
 
-/* Polynomials by Horner's rule, the coefficient of x^0 first. */
-#define POLY1(x, a, b) R(fma)((real)(b), x, (real)(a))
-#define POLY2(x, a, ...) R(fma)(POLY1(x, __VA_ARGS__), x, (real)(a))
-#define POLY3(x, a, ...) R(fma)(POLY2(x, __VA_ARGS__), x, (real)(a))
-#define POLY4(x, a, ...) R(fma)(POLY3(x, __VA_ARGS__), x, (real)(a))
-#define POLY5(x, a, ...) R(fma)(POLY4(x, __VA_ARGS__), x, (real)(a))
-#define POLY6(x, a, ...) R(fma)(POLY5(x, __VA_ARGS__), x, (real)(a))
-#define POLY7(x, a, ...) R(fma)(POLY6(x, __VA_ARGS__), x, (real)(a))
-#define POLY8(x, a, ...) R(fma)(POLY7(x, __VA_ARGS__), x, (real)(a))
-#define POLY9(x, a, ...) R(fma)(POLY8(x, __VA_ARGS__), x, (real)(a))
-#define POLY10(x, a, ...) R(fma)(POLY9(x, __VA_ARGS__), x, (real)(a))
-#define POLY11(x, a, ...) R(fma)(POLY10(x, __VA_ARGS__), x, (real)(a))
-#define POLY20(x, a, b, c, d, e, f, g, h, i, ...)                                                 \
-    POLY8_ON(POLY11(x, __VA_ARGS__), x, a, b, c, d, e, f, g, h, i)
-#define POLY8_ON(top, x, a, b, c, d, e, f, g, h, i)                                               \
-    R(fma)(R(fma)(R(fma)(R(fma)(R(fma)(R(fma)(R(fma)(R(fma)(R(fma)(top, x, (real)(i)), x,         \
-        (real)(h)), x, (real)(g)), x, (real)(f)), x, (real)(e)), x, (real)(d)), x, (real)(c)), x, \
-        (real)(b)), x, (real)(a))
+/* A polynomial by Horner's rule, the coefficient of x^0 first. */
+#define POLY(x, ...)                                                                              \
+    R(horner)(x, (const real[]){__VA_ARGS__}, sizeof((real[]){__VA_ARGS__}) / sizeof(real))
 #endif
 
 #undef MANTISSA
@@ -71,6 +56,17 @@ LUCID_INLINE real R(fma)(real a, real b, real c) {
 #else
     return a * b + c;
 #endif
+}
+
+LUCID_INLINE real R(horner)(real x, const real *coefficients, size_t count) {
+    real y = coefficients[count - 1];
+#ifdef __clang__
+    _Pragma("clang loop unroll(full)")
+#else
+    _Pragma("GCC unroll 32")
+#endif
+    for (size_t i = count - 1; i-- > 0;) y = R(fma)(y, x, coefficients[i]);
+    return y;
 }
 
 LUCID_INLINE bits R(bits_of)(real x) {
@@ -107,19 +103,21 @@ LUCID_INLINE real R(exp_parts)(real x, bits *k) {
     real r = R(fma)(n, -LN2_HIGH, x);
     r = R(fma)(n, -LN2_LOW, r);
     real q = LUCID_DOUBLE
-        ? POLY9(r, 0x1.0000000000005p-1, 0x1.5555555555539p-3, 0x1.55555555521f3p-5,
-                0x1.11111111191a1p-7, 0x1.6c16c17f124b7p-10, 0x1.a01a0174959a5p-13,
-                0x1.a019a6c050398p-16, 0x1.71de889f2088cp-19, 0x1.28a29718223f4p-22,
-                0x1.ae6bb010e1009p-26)
-        : POLY4(r, 0x1.fffffep-2, 0x1.5554aep-3, 0x1.555676p-5, 0x1.122888p-7, 0x1.6bebaap-10);
+        ? POLY(r, 0x1.0000000000000p-1, 0x1.5555555555559p-3, 0x1.555555555553ep-5,
+               0x1.111111110f673p-7, 0x1.6c16c16c1f274p-10, 0x1.a01a01b0020a8p-13,
+               0x1.a01a017b5dcd0p-16, 0x1.71ddf7fe1cf7bp-19, 0x1.27e5369c8be64p-22,
+               0x1.af5f68f12b5bdp-26, 0x1.1ee884c7bd76bp-29)
+        : POLY(r, 0x1p-1, 0x1.555554p-3, 0x1.5554b0p-5, 0x1.11118ap-7, 0x1.6d7348p-10,
+               0x1.a03324p-13);
     return R(fma)(r * r, q, r);
 }
 
-/* For arguments whose exponential is a normal number. */
-LUCID_INLINE real R(exp_normal)(real x) {
+/* exp(x) for x <= 0, subnormal results included: 2^k is taken too large, then brought down. */
+LUCID_INLINE real R(exp_negative)(real x) {
+    const real lowest = LUCID_DOUBLE ? -746 : -104.5f;
     bits k;
-    real p = R(exp_parts)(x, &k);
-    return (p + 1) * R(power_of_2)(k);
+    real p = R(exp_parts)(x < lowest ? lowest : x, &k);
+    return (p + 1) * R(power_of_2)(k + (LUCID_DOUBLE ? 512 : 64)) * (LUCID_DOUBLE ? 0x1p-512 : 0x1p-64f);
 }
 
 LUCID_INLINE real R(exp)(real x) {
@@ -157,10 +155,10 @@ LUCID_INLINE real R(log_parts)(real x, real *e) {
 LUCID_INLINE real R(log_rest)(real f, real low) {
     real s = f / (2 + f), z = s * s, half_square = (real)0.5 * f * f;
     real series = z * (LUCID_DOUBLE
-        ? POLY6(z, 0x1.5555555555592p-1, 0x1.999999997fdbbp-2, 0x1.24924941f0fc1p-2,
+        ? POLY(z, 0x1.5555555555592p-1, 0x1.999999997fdbbp-2, 0x1.24924941f0fc1p-2,
                 0x1.c71c520973e6dp-3, 0x1.74663ee59fe86p-3, 0x1.39a1bad3ac717p-3,
                 0x1.2f0563fa812a7p-3)
-        : POLY2(z, 0x1.55557ap-1, 0x1.995ebap-2, 0x1.31e2e8p-2));
+        : POLY(z, 0x1.55557ap-1, 0x1.995ebap-2, 0x1.31e2e8p-2));
     return half_square - R(fma)(s, half_square + series, low);
 }
 
@@ -202,18 +200,21 @@ LUCID_INLINE real R(log1p)(real x) {
     return R(abs)(x) < (LUCID_DOUBLE ? 0x1p-54 : 0x1p-25f) ? x : y;
 }
 
-/* t / (t + 2) with t = expm1(2 |x|). */
+/* h / (1 + h) with h = expm1(2 |x|) / 2; where h is small, h - h^2 / (1 + h) rounds less. */
 LUCID_INLINE real R(tanh)(real x) {
     bits k;
     real p = R(exp_parts)(2 * R(at_most)(R(abs)(x), LUCID_DOUBLE ? 20 : 10), &k);
-    real scale = R(power_of_2)(k), t = R(fma)(scale, p, scale - 1);
-    return R(copysign)(t / (t + 2), x);
+    real half = R(power_of_2)(k - 1), h = R(fma)(half, p, half - (real)0.5), y = h / (1 + h);
+    y = h < (real)0.5 ? R(fma)(-h, y, h) : y;
+    y = R(abs)(x) < (LUCID_DOUBLE ? 0x1p-28 : 0x1p-13f) ? x : y;   /* h may be subnormal */
+    return R(copysign)(y, x);
 }
 
-/* Both sides through exp(-|x|), which cannot overflow. */
+/* With z = exp(-|x|), which cannot overflow, 1 / (1 + z) on the right and z / (1 + z) on the left,
+ * each as one minus the other: that rounds less. */
 LUCID_INLINE real R(sigmoid)(real x) {
-    real z = R(exp)(-R(abs)(x));
-    return (x < 0 ? z : 1) / (1 + z);
+    real z = R(exp_negative)(-R(abs)(x)), largest = x < 0 ? z : 1;
+    return R(fma)(-largest, z / (1 + z), largest);
 }
 
 #define ERF_SPLIT ((real)0.9)
@@ -222,11 +223,11 @@ LUCID_INLINE real R(sigmoid)(real x) {
 LUCID_INLINE real R(erf_small)(real x) {
     real z = x * x;
     real p = LUCID_DOUBLE
-        ? POLY11(z, 0x1.06eba8214db69p-3, -0x1.812746b0379e2p-2, 0x1.ce2f21a0427e1p-4,
+        ? POLY(z, 0x1.06eba8214db69p-3, -0x1.812746b0379e2p-2, 0x1.ce2f21a0427e1p-4,
                  -0x1.b82ce31271dd2p-6, 0x1.565bcd0a31b93p-8, -0x1.c02db3140b5fcp-11,
                  0x1.f9a30627cd7c1p-14, -0x1.f4cf5935c355cp-17, 0x1.b9b75e535359fp-20,
                  -0x1.5d835f0ccfc6fp-23, 0x1.e29e4bf2d1fd0p-27, -0x1.d24b45758ac8ap-31)
-        : POLY5(z, 0x1.06eba6p-3, -0x1.8126fap-2, 0x1.ce1dd2p-4, -0x1.b6bee4p-6, 0x1.4876d0p-8,
+        : POLY(z, 0x1.06eba6p-3, -0x1.8126fap-2, 0x1.ce1dd2p-4, -0x1.b6bee4p-6, 0x1.4876d0p-8,
                 -0x1.3f4f84p-11);
     return R(fma)(x, p, x);
 }
@@ -235,16 +236,16 @@ LUCID_INLINE real R(erf_small)(real x) {
 LUCID_INLINE real R(erfc_large)(real a) {
     a = R(at_most)(a, LUCID_DOUBLE ? 6 : 4);
     real q = LUCID_DOUBLE
-        ? POLY20(a, -0x1.dd9bdb06b0a01p-27, 0x1.20dd784307121p+0, 0x1.45f2dc7154a3ap-1,
+        ? POLY(a, -0x1.dd9bdb06b0a01p-27, 0x1.20dd784307121p+0, 0x1.45f2dc7154a3ap-1,
                  0x1.a4fa4c25d621fp-4, -0x1.39a47f9c14e25p-6, -0x1.748b106123856p-13,
                  0x1.aef921fdce84bp-10, -0x1.118380476a75ap-11, -0x1.858c696208474p-15,
                  0x1.096d67835a51ap-13, -0x1.32824bdb57feep-14, 0x1.d37014cbb4aa5p-16,
                  -0x1.0dda6c83a3684p-17, 0x1.eac8c70794138p-20, -0x1.629cfb20959ebp-22,
                  0x1.9450b4819d9ccp-25, -0x1.648fd97427b74p-28, 0x1.d593fdd4a4976p-32,
                  -0x1.b29df2460455fp-36, 0x1.f81e76f40f27dp-41, -0x1.137ba80ebc4e1p-46)
-        : POLY7(a, -0x1.8195320p-13, 0x1.212adcp+0, 0x1.4439c0p-1, 0x1.bbf25ap-4, -0x1.9cb110p-6,
+        : POLY(a, -0x1.8195320p-13, 0x1.212adcp+0, 0x1.4439c0p-1, 0x1.bbf25ap-4, -0x1.9cb110p-6,
                 0x1.131a62p-8, -0x1.cd67e8p-12, 0x1.6a11c2p-16);
-    return R(exp_normal)(-q);
+    return R(exp_negative)(-q);
 }
 
 LUCID_INLINE real R(erf)(real x) {
@@ -252,10 +253,34 @@ LUCID_INLINE real R(erf)(real x) {
     return R(copysign)(a < ERF_SPLIT ? R(erf_small)(a) : large, x);
 }
 
-/* The standard normal distribution function, without cancellation for negative x. */
-LUCID_INLINE real R(normal_cdf)(real x) {
+/* exp(-x^2 / 2) and the standard normal distribution function at x, without cancellation at negative
+ * x: there it is exp(-x^2 / 2) erfcx(-x / sqrt(2)) / 2, and the scaled complementary error function
+ * t P(t), t = 1 / (1 + c a), is smooth. */
+LUCID_INLINE real R(normal)(real x, real *bell) {
+    const real c = (real)(LUCID_DOUBLE ? 0x1.3333333333333p-2 : 0x1.666666p-2);
     real a = R(abs)(x) * (real)0x1.6a09e667f3bcdp-1;
-    real upper = a < ERF_SPLIT ? (real)0.5 - (real)0.5 * R(erf_small)(a)
-                               : (real)0.5 * R(erfc_large)(a);
+    real t = 1 / R(fma)(c, R(at_most)(a, LUCID_DOUBLE ? 27 : 9.5f), 1);
+    real half_erfcx = (real)0.5 * t * (LUCID_DOUBLE
+        ? POLY(t, 0x1.5aa35937a0ae0p-3, 0x1.5aa3595ddfd3cp-3, 0x1.4b0a0f6c452fep-3,
+               0x1.2bd7ddbb6033bp-3, 0x1.fe4521ffd5ee2p-4, 0x1.92ac489ad0faep-4,
+               0x1.1d4e3eabc15b8p-4, 0x1.7ea62e2f454dcp-5, 0x1.0f48d902d120cp-7,
+               0x1.ab8670f3c9dbcp-5, -0x1.0e9bc5f5ecd00p-3, 0x1.20fa72f70a51bp-2,
+               -0x1.060b454f913b3p-1, 0x1.65496c626e3adp-1, -0x1.741bdc3dc4eddp-1,
+               0x1.150a0fe134bcdp-1, -0x1.ea46cbe46c1a3p-3, 0x1.1e24770e4373ep-6,
+               0x1.8ba9d6673ca99p-5, -0x1.f2907b4b3bed8p-6, 0x1.0f3612fa88f57p-7,
+               -0x1.dc3ee81282801p-11)
+        : POLY(t, 0x1.9474b4p-3, 0x1.93933cp-3, 0x1.82194ap-3, 0x1.300a1ep-3, 0x1.3a602cp-3,
+               0x1.2e54dcp-4, -0x1.9b0dd4p-7, 0x1.5d4de0p-3, -0x1.3c57c6p-3, 0x1.341344p-5));
+    *bell = R(exp_negative)((real)-0.5 * x * x);
+    real upper = *bell * half_erfcx;
     return x < 0 ? upper : 1 - upper;
+}
+
+/* log(1 + exp(x)), through exp(-|x|) so that nothing overflows. */
+LUCID_INLINE real R(softplus)(real x) {
+    real z = R(exp_negative)(-R(abs)(x));
+    int above = z > (real)0.41421356;          /* then 1 + z = 2 (1 + f), else 1 + z = 1 + f */
+    real f = above ? (real)0.5 * (z - 1) : z;
+    real y = (above ? LN2_HIGH : 0) - (R(log_rest)(f, above ? LN2_LOW : 0) - f);
+    return (x > 0 ? x : 0) + y;
 }

@@ -17,7 +17,7 @@ from lucid._core.op import binary, fused_rule, operation, unary
 
 Array = np.ndarray
 
-FUNCTIONS = """
+__all__ = """
     exp exp2 expm1 log log2 log10 log1p sqrt rsqrt
     sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh sinc
     arcsin arccos arctan arctan2 arcsinh arccosh arctanh
@@ -28,7 +28,7 @@ FUNCTIONS = """
     deg2rad_ rad2deg_
 """.split()
 METHODS = [
-    *(name for name in FUNCTIONS if name not in ("expit", "softplus")),
+    *(name for name in __all__ if name not in ("expit", "softplus")),
     *"atan2_ hypot_ arcsin_ arccos_ arctan_ arctan2_ arcsinh_ arccosh_ arctanh_".split(),
 ]
 
@@ -449,7 +449,7 @@ def rad2deg(x: Array) -> Array:
     """Radians to degrees, ``x * 180 / pi``.
 
     Example:
-        >>> lucid.rad2deg(lucid.tensor([lucid.pi]))
+        >>> lucid.rad2deg(lucid.tensor([3.14159265]))
         tensor([180.])
     """
     return B.mul(x, 180 / math.pi)

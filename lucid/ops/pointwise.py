@@ -10,13 +10,13 @@ import numpy as np
 from lucid._backend import B
 from lucid._core import dtype as dtypes
 from lucid._core.inplace import in_place
-from lucid._core.op import binary, operation, unary
+from lucid._core.op import ARRAYS, binary, operation, unary
 from lucid._core.tensor import Tensor
 from lucid.ops.functions import conjugated, is_complex
 
 Array = np.ndarray
 
-FUNCTIONS = """
+__all__ = """
     add sub subtract mul multiply div divide true_divide floor_divide remainder fmod pow
     neg negative positive abs absolute sign sgn square reciprocal addcmul addcdiv lerp
     floor ceil round trunc fix frac clamp clip clamp_min clamp_max maximum minimum fmax fmin
@@ -25,7 +25,7 @@ FUNCTIONS = """
     clamp_max_ nan_to_num_ relu_
 """.split()
 METHODS = [
-    *(name for name in FUNCTIONS if name not in ("where", "real", "imag")),
+    *(name for name in __all__ if name not in ("where", "real", "imag")),
     *"""
     add_ sub_ subtract_ mul_ multiply_ div_ divide_ true_divide_ floor_divide_ remainder_ fmod_
     pow_ negative_ absolute_ sign_ sgn_ addcmul_ addcdiv_ lerp_ fix_ masked_fill_ heaviside_
@@ -503,11 +503,12 @@ def _with_rounding(exact: Any, down: Any, to_zero: Any) -> Any:
     return call
 
 
-subtract, multiply, divide, true_divide = sub, mul, div, div
+multiply = mul
+ARRAYS.add_ = B.add_  # how the engine adds gradients up
 add_ = in_place(add)
-sub_ = subtract_ = in_place(sub)
+sub_ = in_place(sub)
 mul_ = multiply_ = in_place(mul)
-div_ = divide_ = true_divide_ = in_place(div)
+div_ = in_place(div)
 floor_divide_ = in_place(floor_divide)
 remainder_ = in_place(remainder)
 fmod_ = in_place(fmod)
@@ -1038,29 +1039,15 @@ def relu_backward(g: Array, out: Array) -> Array:
 relu_backward.gradient(g=lambda F, g, out: F.relu_backward(g, out))
 relu_ = in_place(relu)
 
-
 # -------------------------------------------------------------------- operators
-
-FUNCTION_FORMS = {
-    **{name: _with_alpha(op) for name, op in (("add", add), ("sub", sub), ("subtract", sub))},
-    **{name: _with_rounding(div, floor_divide, trunc_divide) for name in ("div", "divide")},
-}
-METHOD_FORMS = {
-    **FUNCTION_FORMS,
-    **{name: _with_alpha(op) for name, op in (("add_", add_), ("sub_", sub_), ("subtract_", sub_))},
-    **{
-        name: _with_rounding(div_, floor_divide_, in_place(trunc_divide))
-        for name in ("div_", "divide_")
-    },
-    "where": lambda x, condition, y: where(condition, x, y),
-}
-PROPERTIES = {"real": real, "imag": imag}
 
 
 def reflected(operation: Any) -> Any:
+    """The operator's form for a right operand."""
     return lambda x, y: operation(y, x)
 
 
+# Of the operations themselves, with two operands and nothing more: the shortest way there is.
 OPERATORS = {
     "__add__": add, "__radd__": add, "__iadd__": add_,
     "__sub__": sub, "__rsub__": reflected(sub), "__isub__": sub_,
@@ -1072,3 +1059,11 @@ OPERATORS = {
     "__pow__": pow, "__rpow__": reflected(pow), "__ipow__": pow_,
     "__neg__": neg, "__pos__": positive, "__abs__": abs,
 }  # fmt: skip
+METHOD_FORMS = {"where": lambda x, condition, y: where(condition, x, y)}
+PROPERTIES = {"real": real, "imag": imag}
+
+add, add_ = _with_alpha(add), _with_alpha(add_)
+sub = subtract = _with_alpha(sub)
+sub_ = subtract_ = _with_alpha(sub_)
+div = divide = true_divide = _with_rounding(div, floor_divide, trunc_divide)
+div_ = divide_ = true_divide_ = _with_rounding(div_, floor_divide_, in_place(trunc_divide))

@@ -21,12 +21,12 @@ from lucid.ops.pointwise import maximum, minimum
 
 Array = np.ndarray
 
-FUNCTIONS = """
+__all__ = """
     sum mean prod var std var_mean std_mean max min amax amin aminmax argmax argmin all any
     cumsum cumprod cummax cummin logcumsumexp logsumexp norm median nanmedian nansum nanmean
     quantile nanquantile count_nonzero diff
 """.split()
-METHODS = [name for name in FUNCTIONS if name not in ("var_mean", "std_mean")]
+METHODS = [name for name in __all__ if name not in ("var_mean", "std_mean")]
 
 
 class Selected(NamedTuple):
@@ -60,8 +60,15 @@ def sum(x: Array, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> 
         >>> lucid.ones(2, 3).sum(dim=1)
         tensor([3., 3.])
     """
-    x = _accumulating(x, dtype, "sum")
+    if dtype is not None or x.dtype not in _REAL:
+        x = _accumulating(x, dtype, "sum")
+        if x.dtype == np.float16:  # adds up in float32, or a sum of thousands would lose its digits
+            out = B.sum(x.astype(np.float32), _axes(dim, x.ndim, "sum"), keepdim)
+            return out.astype(np.float16)
     return B.sum(x, _axes(dim, x.ndim, "sum"), keepdim)
+
+
+_REAL = (dtypes.float32, dtypes.float64)
 
 
 def _accumulating(x: Array, dtype: Any, name: str) -> Array:
@@ -82,6 +89,11 @@ sum.gradient(x=lambda F, g, x_shape, dim, keepdim: F.spread(g, x_shape, dim, kee
 @operation(1)
 def spread(x: Array, shape: tuple[int, ...], dim: Any, keepdim: bool) -> Array:
     """Undoes a reduction's loss of dimensions: ``x`` broadcast along ``dim`` to ``shape``."""
+    if x.size == 1:
+        # In memory of its own: the kernels that come next would refuse a broadcast view.
+        out = np.empty(shape, x.dtype)
+        out.fill(x.item())
+        return out
     if not keepdim and x.ndim < len(shape):
         axes = _axes(dim, len(shape), "spread")
         x = np.expand_dims(x, tuple(range(len(shape))) if axes is None else axes)
@@ -283,12 +295,13 @@ def var(
     """
     _check_continuous("var", x)
     dim, divisor = _degrees(x.shape, dim, unbiased, correction, "var")
-    axes = _axes(dim, x.ndim, "var")
-    wide = x.astype(np.float32) if x.dtype == np.float16 else x
-    deviation = B.sub(wide, _mean(wide, axes, True))
-    squares = B.square(B.abs(deviation) if x.dtype.kind == "c" else deviation)
-    out = B.div(B.sum(squares, axes, keepdim), divisor)
-    return np.asarray(out).astype(np.float16) if x.dtype == np.float16 else out
+    axes, count = _axes(dim, x.ndim, "var"), _count(x.shape, dim, "var")
+    if x.size == 0:
+        shape = np.add.reduce(x, axis=axes, keepdims=keepdim).shape
+        return np.full(shape, np.nan, x.real.dtype)
+    if x.dtype == np.float16:
+        return B.var_mean(x.astype(np.float32), axes, keepdim, count - divisor)[0].astype(x.dtype)
+    return B.var_mean(x, axes, keepdim, count - divisor)[0]
 
 
 def _degrees(
@@ -522,7 +535,7 @@ def argmax(x: Array, dim: int | None = None, keepdim: bool = False) -> Array:
         >>> lucid.argmax(lucid.tensor([[1.0, 4.0], [3.0, 2.0]]), 1)
         tensor([1, 0])
     """
-    return _arg(np.argmax, "argmax", x, dim, keepdim)
+    return _arg(B.argmax, "argmax", x, dim, keepdim)
 
 
 @operation(1)
@@ -536,7 +549,7 @@ def argmin(x: Array, dim: int | None = None, keepdim: bool = False) -> Array:
         >>> lucid.argmin(lucid.tensor([[1.0, 4.0], [3.0, 2.0]]), 1)
         tensor([0, 1])
     """
-    return _arg(np.argmin, "argmin", x, dim, keepdim)
+    return _arg(B.argmin, "argmin", x, dim, keepdim)
 
 
 def _arg(search: Any, name: str, x: Array, dim: Any, keepdim: bool) -> Array:
@@ -544,26 +557,26 @@ def _arg(search: Any, name: str, x: Array, dim: Any, keepdim: bool) -> Array:
         dim = one_dim(dim, x.ndim, name)
     _check_not_empty(name, x, dim)
     if dim is None or x.ndim == 0:
-        return np.asarray(search(x)).reshape((1,) * x.ndim if keepdim else ())
-    return search(x, axis=dim, keepdims=keepdim)
+        return search(x).reshape((1,) * x.ndim if keepdim else ())
+    return search(x, dim, keepdim)
 
 
 def _extreme(search: Any, name: str, x: Array, dim: int, keepdim: bool) -> tuple[Array, Array]:
     dim = one_dim(dim, x.ndim, name)
-    indices = np.asarray(_arg(search, name, x, dim, keepdim))
+    indices = _arg(search, name, x, dim, keepdim)
     return pick.op.forward(x, indices, dim, keepdim), indices
 
 
 @operation(1)
 def max_along(x: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
     """Largest values along ``dim``, and where they stand."""
-    return _extreme(np.argmax, "max", x, dim, keepdim)
+    return _extreme(B.argmax, "max", x, dim, keepdim)
 
 
 @operation(1)
 def min_along(x: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
     """Smallest values along ``dim``, and where they stand."""
-    return _extreme(np.argmin, "min", x, dim, keepdim)
+    return _extreme(B.argmin, "min", x, dim, keepdim)
 
 
 max_along.gradient(x=selection_rule)

@@ -13,11 +13,11 @@ from lucid.ops.reduction import Selected, pick, selection_rule
 
 Array = np.ndarray
 
-FUNCTIONS = """
+__all__ = """
     sort argsort msort topk kthvalue mode unique unique_consecutive nonzero argwhere
     searchsorted bucketize bincount histogram histc
 """.split()
-METHODS = [name for name in FUNCTIONS if name not in ("searchsorted", "bucketize")]
+METHODS = [name for name in __all__ if name not in ("searchsorted", "bucketize")]
 
 
 class Histogram(NamedTuple):
