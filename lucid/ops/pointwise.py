@@ -114,8 +114,8 @@ def mul(x: Array, y: Array) -> Array:
 
 
 mul.gradient(
-    x=lambda F, g, y: F.mul(g, F.conj(y) if is_complex(y) else y),
-    y=lambda F, g, x: F.mul(g, F.conj(x) if is_complex(x) else x),
+    x=lambda F, g, y: F.mul(g, conjugated(F, y)),
+    y=lambda F, g, x: F.mul(g, conjugated(F, x)),
 )
 
 
@@ -1036,7 +1036,7 @@ def relu_backward(g: Array, out: Array) -> Array:
     return B.relu_backward(g, out)
 
 
-relu_backward.gradient(g=lambda F, g, out: F.relu_backward(g, out))
+relu_backward.gradient(g=lambda F, g, out: F.relu_backward(g, out), out=lambda F, g: None)
 relu_ = in_place(relu)
 
 # -------------------------------------------------------------------- operators

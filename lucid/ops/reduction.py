@@ -518,10 +518,15 @@ place.gradient(x=lambda F, g, indices, dim, keepdim: F.pick(g, indices, dim, kee
 
 
 def selection_rule(
-    F: Any, g: Any, x_shape: Any, out: Any, dim: int, keepdim: bool = True  # noqa: N803
+    F: Any, g: Any, x_shape: Any, out: Any, dim: int, keepdim: bool  # noqa: N803
 ) -> Any:
-    """The rule of an operation that returns ``(values, indices)``: back to where they stood."""
+    """The rule of a reduction that returns ``(values, indices)``: back to where they stood."""
     return None if g[0] is None else F.place(g[0], out[1], x_shape, dim, keepdim)
+
+
+def arrangement_rule(F: Any, g: Any, x_shape: Any, out: Any, dim: int) -> Any:  # noqa: N803
+    """`selection_rule` of an operation that keeps the dimension."""
+    return None if g[0] is None else F.place(g[0], out[1], x_shape, dim, True)
 
 
 @operation(1)
@@ -791,7 +796,7 @@ def _logcumsumexp_backward_kernel(g: Array, x: Array, out: Array, dim: int) -> A
         weights = B.sub(B.log(B.maximum(B.mul(g, sign), 0)), np.where(out == -np.inf, 0, out))
         return B.exp(B.add(_cumulative(B.logcumsumexp, weights, dim, "", True), x))
 
-    return np.asarray(B.sub(part(1), part(-1))).astype(g.dtype, copy=False)
+    return B.sub(part(1), part(-1)).astype(g.dtype, copy=False)
 
 
 def _logcumsumexp_backward(F: Any, g: Any, x: Any, out: Any, dim: int) -> Any:  # noqa: N803
@@ -836,8 +841,8 @@ def _running_extreme(beats: Any, x: Array, dim: int, name: str) -> tuple[Array, 
     return values, np.maximum.accumulate(np.where(records, places, 0), axis=dim)
 
 
-cummax_along.gradient(x=selection_rule)
-cummin_along.gradient(x=selection_rule)
+cummax_along.gradient(x=arrangement_rule)
+cummin_along.gradient(x=arrangement_rule)
 
 
 def cummax(x: Tensor, dim: int) -> Selected:
@@ -912,8 +917,8 @@ def logsumexp(x: Array, dim: Any = None, keepdim: bool = False) -> Array:
     """
     axes = _axes(dim, x.ndim, "logsumexp")
     if x.size == 0:
-        return B.log(np.asarray(B.sum(x, axes, keepdim)))
-    largest = np.asarray(B.amax(x, axes, True))
+        return B.log(B.sum(x, axes, keepdim))
+    largest = B.amax(x, axes, True)
     largest = np.where(np.isfinite(largest), largest, x.dtype.type(0))
     total = B.log(np.asarray(B.sum(B.exp(B.sub(x, largest)), axes, keepdim)))
     return B.add(total, largest.reshape(total.shape))
@@ -975,7 +980,7 @@ def norm(
         safe = np.all((out > limits.tiny**0.25) & (out < limits.max**0.25))
     if safe or x.size == 0 or order < 0:
         return out
-    scale = np.asarray(B.amax(B.abs(x), axes, True))
+    scale = B.amax(B.abs(x), axes, True)
     scale = np.where((scale > 0) & np.isfinite(scale), scale, scale.dtype.type(1))
     out = np.asarray(_power_mean(B.div(size, scale), order, axes, keepdim))
     return B.mul(out, scale.reshape(out.shape))
@@ -991,8 +996,8 @@ def _order(p: Any) -> float:
 
 def _power_mean(size: Array, order: float, axes: Any, keepdim: bool) -> Array:
     if order == 2:
-        return B.sqrt(np.asarray(B.sum(B.square(size), axes, keepdim)))
-    return B.pow(np.asarray(B.sum(B.pow(size, order), axes, keepdim)), 1 / order)
+        return B.sqrt(B.sum(B.square(size), axes, keepdim))
+    return B.pow(B.sum(B.pow(size, order), axes, keepdim), 1 / order)
 
 
 def _norm_rule(

@@ -38,7 +38,7 @@ SAMPLES = [
            dtypes="iu"),
     Sample("pow", (positive((2, 3)), (3,)), numpy=np.power, torch="pow", dtypes="fc"),
     Sample("pow", (real((2, 3), -4, 4), real((3,), 0, 4)), numpy=np.power, torch="pow",
-           dtypes="iu"),
+           dtypes="iu", grad=False),
     *(
         Sample(
             "pow", ((2, 3),), numpy=lambda x, p=p: np.power(x, p),
@@ -58,7 +58,8 @@ SAMPLES = [
     Sample("neg", ((2, 3),), numpy=np.negative, torch="neg", dtypes="fiuc"),
     Sample("abs", ((2, 3),), numpy=np.abs, torch="abs", dtypes="fiuc"),
     Sample("abs", ((2, 3),), numpy=np.abs, torch="abs", dtypes="c"),
-    Sample("sign", ((2, 3),), numpy=np.sign, torch="sign", dtypes="fiub"),
+    Sample("sign", ((2, 3),), numpy=np.sign, torch="sign", dtypes="fiu"),
+    Sample("sign", ((2, 3),), torch="sign", dtypes="b", grad=False),
     Sample("sign", ((2, 3),), numpy=np.sign, torch="sgn", dtypes="c"),
     Sample("square", ((2, 3),), numpy=np.square, torch="square", dtypes="fiubc"),
     Sample("reciprocal", (positive((2, 3)),), numpy=np.reciprocal, torch="reciprocal",
@@ -96,7 +97,7 @@ SAMPLES = [
         for name in ("fmax", "fmin")
     ),
     Sample("where", (bools((2, 3)), (3,), (2, 1)), numpy=np.where, torch="where", dtypes="fiubc"),
-    Sample("where", (bools((2, 3)), (2, 3)), {"y": 0}, numpy=np.where, dtypes="fi",
+    Sample("where", (bools((2, 3)), (2, 3)), {"y": 0}, dtypes="fi", numpy=lambda c, x, y: np.where(c, x, y),
            torch=lambda c, x, y: __import__("torch").where(c, x, y)),
     Sample("masked_fill", ((2, 3), bools((3,))), {"value": 2}, torch="masked_fill", dtypes="fiuc",
            numpy=lambda x, m, value: np.where(m, np.asarray(value, x.dtype), x)),
@@ -110,7 +111,7 @@ SAMPLES = [
     Sample("conj", ((2, 3),), numpy=np.conj, torch="conj_physical", dtypes="c"),
     Sample("real", ((2, 3),), numpy=np.real, torch="real", dtypes="fc"),
     Sample("real", ((2, 3),), numpy=np.real, torch="real", dtypes="c"),
-    Sample("imag", ((2, 3),), numpy=np.imag, torch="imag", dtypes="c"),
+    Sample("imag", ((2, 3),), numpy=np.imag, torch="imag", dtypes="c", layouts=False),
     Sample("angle", ((2, 3),), numpy=np.angle, torch="angle", dtypes="f"),
     Sample("angle", ((2, 3),), numpy=np.angle, torch="angle", dtypes="c"),
     Sample("clone", ((2, 3),), numpy=np.copy, torch="clone", dtypes="fiubc"),
