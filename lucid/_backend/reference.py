@@ -322,3 +322,7 @@ def log_softmax(x: Array) -> Array:
 
 def _finite_max(x: Array) -> Array:
     return np.maximum.reduce(x, axis=-1, keepdims=True)
+
+
+def add_rows(out: Array, index: Array, values: Array) -> None:
+    np.add.at(out, index, values)

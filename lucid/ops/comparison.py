@@ -15,14 +15,14 @@ from lucid.ops.pointwise import promoted, reflected
 
 Array = np.ndarray
 
-__all__ = """
+FUNCTIONS = """
     eq ne not_equal lt less le less_equal gt greater ge greater_equal
     logical_and logical_or logical_xor logical_not
     bitwise_and bitwise_or bitwise_xor bitwise_not bitwise_left_shift bitwise_right_shift
     isnan isinf isfinite isposinf isneginf isreal isclose allclose equal
 """.split()
 METHODS = [
-    *__all__,
+    *FUNCTIONS,
     *"""
     eq_ ne_ not_equal_ lt_ less_ le_ less_equal_ gt_ greater_ ge_ greater_equal_
     logical_and_ logical_or_ logical_xor_ logical_not_

@@ -17,7 +17,7 @@ from lucid._core.op import binary, fused_rule, operation, unary
 
 Array = np.ndarray
 
-__all__ = """
+FUNCTIONS = """
     exp exp2 expm1 log log2 log10 log1p sqrt rsqrt
     sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh sinc
     arcsin arccos arctan arctan2 arcsinh arccosh arctanh
@@ -28,7 +28,7 @@ __all__ = """
     deg2rad_ rad2deg_
 """.split()
 METHODS = [
-    *(name for name in __all__ if name not in ("expit", "softplus")),
+    *(name for name in FUNCTIONS if name not in ("expit", "softplus")),
     *"atan2_ hypot_ arcsin_ arccos_ arctan_ arctan2_ arcsinh_ arccosh_ arctanh_".split(),
 ]
 

@@ -16,7 +16,7 @@ from lucid.ops.functions import conjugated, is_complex
 
 Array = np.ndarray
 
-__all__ = """
+FUNCTIONS = """
     add sub subtract mul multiply div divide true_divide floor_divide remainder fmod pow
     neg negative positive abs absolute sign sgn square reciprocal addcmul addcdiv lerp
     floor ceil round trunc fix frac clamp clip clamp_min clamp_max maximum minimum fmax fmin
@@ -25,7 +25,7 @@ __all__ = """
     clamp_max_ nan_to_num_ relu_
 """.split()
 METHODS = [
-    *(name for name in __all__ if name not in ("where", "real", "imag")),
+    *(name for name in FUNCTIONS if name not in ("where", "real", "imag")),
     *"""
     add_ sub_ subtract_ mul_ multiply_ div_ divide_ true_divide_ floor_divide_ remainder_ fmod_
     pow_ negative_ absolute_ sign_ sgn_ addcmul_ addcdiv_ lerp_ fix_ masked_fill_ heaviside_
@@ -503,12 +503,12 @@ def _with_rounding(exact: Any, down: Any, to_zero: Any) -> Any:
     return call
 
 
-multiply = mul
-ARRAYS.add_ = B.add_  # how the engine adds gradients up
+subtract, multiply, divide, true_divide = sub, mul, div, div
 add_ = in_place(add)
-sub_ = in_place(sub)
+ARRAYS.add_ = B.add_  # how the engine adds gradients up
+sub_ = subtract_ = in_place(sub)
 mul_ = multiply_ = in_place(mul)
-div_ = in_place(div)
+div_ = divide_ = true_divide_ = in_place(div)
 floor_divide_ = in_place(floor_divide)
 remainder_ = in_place(remainder)
 fmod_ = in_place(fmod)
@@ -1031,15 +1031,31 @@ relu.gradient(x=lambda F, g, out: F.relu_backward(g, out))
 
 
 @operation(2)
-def relu_backward(g: Array, out: Array) -> Array:
-    """Gradient of :func:`relu` from its output: ``g`` where ``out > 0``, else 0."""
-    return B.relu_backward(g, out)
+def relu_backward(g: Array, y: Array) -> Array:
+    """Gradient of :func:`relu` from its output y: ``g`` where ``y > 0``, else 0."""
+    return B.relu_backward(g, y)
 
 
-relu_backward.gradient(g=lambda F, g, out: F.relu_backward(g, out), out=lambda F, g: None)
+relu_backward.gradient(g=lambda F, g, y: F.relu_backward(g, y), y=lambda F, g: None)
 relu_ = in_place(relu)
 
 # -------------------------------------------------------------------- operators
+
+
+FUNCTION_FORMS = {
+    **{name: _with_alpha(op) for name, op in (("add", add), ("sub", sub), ("subtract", sub))},
+    **{name: _with_rounding(div, floor_divide, trunc_divide) for name in ("div", "divide")},
+}
+METHOD_FORMS = {
+    **FUNCTION_FORMS,
+    **{name: _with_alpha(op) for name, op in (("add_", add_), ("sub_", sub_), ("subtract_", sub_))},
+    **{
+        name: _with_rounding(div_, floor_divide_, in_place(trunc_divide))
+        for name in ("div_", "divide_")
+    },
+    "where": lambda x, condition, y: where(condition, x, y),
+}
+PROPERTIES = {"real": real, "imag": imag}
 
 
 def reflected(operation: Any) -> Any:
@@ -1059,11 +1075,3 @@ OPERATORS = {
     "__pow__": pow, "__rpow__": reflected(pow), "__ipow__": pow_,
     "__neg__": neg, "__pos__": positive, "__abs__": abs,
 }  # fmt: skip
-METHOD_FORMS = {"where": lambda x, condition, y: where(condition, x, y)}
-PROPERTIES = {"real": real, "imag": imag}
-
-add, add_ = _with_alpha(add), _with_alpha(add_)
-sub = subtract = _with_alpha(sub)
-sub_ = subtract_ = _with_alpha(sub_)
-div = divide = true_divide = _with_rounding(div, floor_divide, trunc_divide)
-div_ = divide_ = true_divide_ = _with_rounding(div_, floor_divide_, in_place(trunc_divide))

@@ -21,12 +21,12 @@ from lucid.ops.pointwise import maximum, minimum
 
 Array = np.ndarray
 
-__all__ = """
+FUNCTIONS = """
     sum mean prod var std var_mean std_mean max min amax amin aminmax argmax argmin all any
     cumsum cumprod cummax cummin logcumsumexp logsumexp norm median nanmedian nansum nanmean
     quantile nanquantile count_nonzero diff
 """.split()
-METHODS = [name for name in __all__ if name not in ("var_mean", "std_mean")]
+METHODS = [name for name in FUNCTIONS if name not in ("var_mean", "std_mean")]
 
 
 class Selected(NamedTuple):

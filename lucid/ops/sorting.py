@@ -13,11 +13,11 @@ from lucid.ops.reduction import Selected, arrangement_rule, pick, selection_rule
 
 Array = np.ndarray
 
-__all__ = """
+FUNCTIONS = """
     sort argsort msort topk kthvalue mode unique unique_consecutive nonzero argwhere
     searchsorted bucketize bincount histogram histc
 """.split()
-METHODS = [name for name in __all__ if name not in ("searchsorted", "bucketize")]
+METHODS = [name for name in FUNCTIONS if name not in ("searchsorted", "bucketize")]
 
 
 class Histogram(NamedTuple):
@@ -324,7 +324,6 @@ def nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:
 def searchsorted(
     sorted_sequence: Array,
     x: Any,
-    *,
     out_int32: bool = False,
     right: bool = False,
     side: str | None = None,
@@ -375,7 +374,7 @@ def _search(
 
 
 @operation(2)
-def bucketize(x: Any, boundaries: Array, *, out_int32: bool = False, right: bool = False) -> Array:
+def bucketize(x: Any, boundaries: Array, out_int32: bool = False, right: bool = False) -> Array:
     """The number of the bucket between ascending ``boundaries`` into which each element falls.
 
     Args:
