@@ -1039,8 +1039,8 @@ def relu_backward(g: Array, y: Array) -> Array:
 relu_backward.gradient(g=lambda F, g, y: F.relu_backward(g, y), y=lambda F, g: None)
 relu_ = in_place(relu)
 
-# -------------------------------------------------------------------- operators
 
+# -------------------------------------------------------------------- operators
 
 FUNCTION_FORMS = {
     **{name: _with_alpha(op) for name, op in (("add", add), ("sub", sub), ("subtract", sub))},
