@@ -173,5 +173,5 @@ def _numerical(
                 rows.append(row)
         finally:
             x._data = original
-        jacobians.append(np.array(rows).reshape(original.size, -1))
+        jacobians.append(np.array(rows).reshape(original.size, -1 if rows else 0))
     return jacobians
