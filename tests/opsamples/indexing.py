@@ -50,7 +50,7 @@ SAMPLES = [
     Sample("take_along_dim", ((2, 4), ints((3,), 0, 8)), torch="take_along_dim"),
     Sample("put_along", ((2, 2), INDEX),
            call=lambda g, i: lucid.zeros(3, 4, dtype=g.dtype).scatter_add(1, i, g)),
-    along("scatter_add", "scatter_add", inputs=((3, 4), INDEX, (2, 3)), dtypes="fi"),
+    along("scatter_add", "scatter_add", inputs=((3, 4), INDEX, (2, 2)), dtypes="fi"),
     along("write_along", "scatter", inputs=((3, 4), ints((2, 1), 0, 4), (2, 1)), dtypes="fi"),
     Sample("scatter", ((3, 4), INDEX), call=lambda x, i: x.scatter(1, i, 2.5),
            torch=lambda x, i: x.scatter(1, i, 2.5)),
