@@ -178,7 +178,7 @@ class Op:
         first = 1 if inputs is None else inputs
         self.inputs = names[:count]
         self.attributes = names[first:]
-        self.defaults = tuple(p.default for p in parameters[first:])
+        self.defaults = tuple(p.default for p in parameters)
         self.floating = floating
         self.view = view
         self.rules: dict[str, Callable[..., Any]] = {}
@@ -217,12 +217,9 @@ class Op:
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         """The call's arguments in order, defaults filled in, NumPy's spellings accepted."""
         names = (*((self.variadic,) if self.variadic else self.inputs), *self.attributes)
-        first = len(names) - len(self.attributes)
         if len(args) > len(names):
             raise TypeError(f"{self.name}: takes at most {len(names)} arguments; got {len(args)}")
-        bound = list(args)
-        bound += [inspect.Parameter.empty] * (first - len(bound))
-        bound += self.defaults[len(bound) - first :]
+        bound = [*args, *self.defaults[len(args) :]]
         for key, value in kwargs.items():
             name = _SPELLINGS.get(key, key) if key not in names else key
             if name not in names:

@@ -1,43 +1,40 @@
-"""Attaches the operations to :class:`lucid.Tensor` as methods and operators."""
+"""Attaches the operations to :class:`lucid.Tensor` as methods, operators and properties.
+
+Each family lists its own: ``METHODS`` names functions that are methods as they are, and
+``METHOD_FORMS`` those whose method takes its arguments differently.
+"""
 
 from __future__ import annotations
 
-from typing import Any
-
 from lucid._core.tensor import Tensor
-from lucid.ops import indexing, matrix, pointwise, reduction, shape
+from lucid.ops import (
+    comparison,
+    conversion,
+    creation,
+    decompositions,
+    functions,
+    indexing,
+    join,
+    matrix,
+    neural,
+    norms,
+    pointwise,
+    random,
+    reduction,
+    shape,
+    sorting,
+)
 
+FAMILIES = (
+    pointwise, functions, comparison, reduction, sorting, shape, join, indexing, creation,
+    conversion, matrix, decompositions, norms, neural, random,
+)  # fmt: skip
 
-def _reflected(operation: Any) -> Any:
-    return lambda x, y: operation(y, x)
-
-
-Tensor.__add__ = Tensor.__radd__ = pointwise.add
-Tensor.__sub__ = pointwise.sub
-Tensor.__rsub__ = _reflected(pointwise.sub)
-Tensor.__mul__ = Tensor.__rmul__ = pointwise.mul
-Tensor.__truediv__ = pointwise.div
-Tensor.__rtruediv__ = _reflected(pointwise.div)
-Tensor.__neg__ = pointwise.neg
-Tensor.__matmul__ = matrix.matmul
-Tensor.__iadd__ = pointwise.add_
-Tensor.__isub__ = pointwise.sub_
-Tensor.__imul__ = pointwise.mul_
-Tensor.__itruediv__ = pointwise.div_
-Tensor.__getitem__ = lambda self, key: indexing.getitem(self, indexing.plain_key(key))
-
-
-def _setitem(self: Tensor, key: Any, value: Any) -> None:
-    indexing.setitem_(self, value, indexing.plain_key(key))
-
-
-Tensor.__setitem__ = _setitem
-
-for _module, _names in (
-    (pointwise, "add sub mul div neg exp log relu clone add_ sub_ mul_ div_"),
-    (reduction, "sum mean"),
-    (matrix, "matmul"),
-    (shape, "transpose"),
-):
-    for _name in _names.split():
-        setattr(Tensor, _name, getattr(_module, _name))
+for _family in FAMILIES:
+    for _name in _family.METHODS:
+        setattr(Tensor, _name, getattr(_family, _name))
+    for _table in ("METHOD_FORMS", "OPERATORS"):
+        for _name, _function in getattr(_family, _table, {}).items():
+            setattr(Tensor, _name, _function)
+    for _name, _function in getattr(_family, "PROPERTIES", {}).items():
+        setattr(Tensor, _name, property(_function))
