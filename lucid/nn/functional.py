@@ -95,10 +95,8 @@ __all__ = [
 # -------------------------------------------------------------------- activations
 
 
-def _into(x: Tensor, out: Tensor, inplace: bool) -> Tensor:
-    """``out``, or ``x`` overwritten by it."""
-    if not inplace:
-        return out
+def _overwrite(x: Tensor, out: Tensor) -> Tensor:
+    """``x`` itself, with the values of ``out``."""
     x[...] = out  # type: ignore[index]
     return x
 
@@ -110,12 +108,14 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
         >>> lucid.nn.functional.relu(lucid.tensor([-1.0, 2.0]))
         tensor([0., 2.])
     """
-    return _into(input, _relu(input), True) if inplace else _relu(input)
+    return _overwrite(input, _relu(input)) if inplace else _relu(input)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """``x`` where x > 0, else ``negative_slope * x``."""
-    return _into(input, _leaky_relu(input, negative_slope), inplace)
+    if inplace:
+        return _overwrite(input, leaky_relu(T.clone(input), negative_slope))
+    return _leaky_relu(input, negative_slope)
 
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
@@ -144,7 +144,9 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     r"""``x`` where x > 0, else :math:`\alpha (e^x - 1)`."""
-    return _into(input, neural.elu(input, alpha), inplace)
+    if inplace:
+        return _overwrite(input, elu(T.clone(input), alpha))
+    return neural.elu(input, alpha)
 
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
@@ -155,19 +157,25 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
 
     Source: Klambauer et al. 2017, "Self-normalizing neural networks".
     """
-    return _into(input, T.mul(neural.elu(input, _SELU_ALPHA), _SELU_SCALE), inplace)
+    if inplace:
+        return _overwrite(input, selu(T.clone(input)))
+    return T.mul(neural.elu(input, _SELU_ALPHA), _SELU_SCALE)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     r"""``x`` where x > 0, else :math:`\alpha (e^{x/\alpha} - 1)`."""
     if alpha == 0:
         raise ValueError("celu: alpha must not be 0")
-    return _into(input, T.mul(neural.elu(T.div(input, alpha), 1.0), alpha), inplace)
+    if inplace:
+        return _overwrite(input, celu(T.clone(input), alpha))
+    return T.mul(neural.elu(T.div(input, alpha), 1.0), alpha)
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     r"""Sigmoid linear unit :math:`x \, \sigma(x)`."""
-    return _into(input, neural.silu(input), inplace)
+    if inplace:
+        return _overwrite(input, silu(T.clone(input)))
+    return neural.silu(input)
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
@@ -175,7 +183,9 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
 
     Source: Misra 2019, "Mish: a self regularized non-monotonic activation function".
     """
-    return _into(input, T.mul(input, tanh(softplus(input))), inplace)
+    if inplace:
+        return _overwrite(input, mish(T.clone(input)))
+    return T.mul(input, tanh(softplus(input)))
 
 
 def logsigmoid(input: Tensor) -> Tensor:
@@ -197,22 +207,30 @@ def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
     """``x`` limited to ``[min_val, max_val]``."""
-    return _into(input, _hardtanh(input, min_val, max_val), inplace)
+    if inplace:
+        return _overwrite(input, hardtanh(T.clone(input), min_val, max_val))
+    return _hardtanh(input, min_val, max_val)
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """``x`` limited to ``[0, 6]``."""
-    return _into(input, _hardtanh(input, 0.0, 6.0), inplace)
+    if inplace:
+        return _overwrite(input, relu6(T.clone(input)))
+    return _hardtanh(input, 0.0, 6.0)
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """Piecewise-linear sigmoid: ``clamp(x + 3, 0, 6) / 6``."""
-    return _into(input, T.div(_hardtanh(T.add(input, 3.0), 0.0, 6.0), 6.0), inplace)
+    if inplace:
+        return _overwrite(input, hardsigmoid(T.clone(input)))
+    return T.div(_hardtanh(T.add(input, 3.0), 0.0, 6.0), 6.0)
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """``x * hardsigmoid(x)``."""
-    return _into(input, _hardswish(input), inplace)
+    if inplace:
+        return _overwrite(input, hardswish(T.clone(input)))
+    return _hardswish(input)
 
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
@@ -235,7 +253,9 @@ def tanhshrink(input: Tensor) -> Tensor:
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """``x`` where x > threshold, else ``value``."""
-    return _into(input, T.where(T.le(input, threshold), value, input), inplace)
+    x = T.clone(input) if inplace else input
+    out = T.where(T.le(x, threshold), value, x)
+    return _overwrite(input, out) if inplace else out
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
@@ -266,10 +286,11 @@ def rrelu(
     network".
     """
     if not training:
-        return _into(input, _leaky_relu(input, (lower + upper) / 2), inplace)
+        return leaky_relu(input, (lower + upper) / 2, inplace)
     slopes = _source(generator, "rrelu").uniform(lower, upper, input.shape).astype(input.dtype)
     slopes[input._data > 0] = 1
-    return _into(input, T.mul(input, wrap(slopes)), inplace)
+    out = T.mul(input, wrap(slopes))
+    return _overwrite(input, out) if inplace else out
 
 
 # -------------------------------------------------------------------- dropout
@@ -317,7 +338,8 @@ def dropout(
     _probability(p, "dropout")
     if not training or p == 0:
         return input
-    return _into(input, _dropped(input, input.shape, p, generator, "dropout"), inplace)
+    out = _dropped(input, input.shape, p, generator, "dropout")
+    return _overwrite(input, out) if inplace else out
 
 
 def _channel_dropout(
@@ -339,7 +361,8 @@ def _channel_dropout(
         return input
     lead = 1 if input.ndim == dims[0] else 2
     shape = (*input.shape[:lead], *[1] * (input.ndim - lead))
-    return _into(input, _dropped(input, shape, p, generator, caller), inplace)
+    out = _dropped(input, shape, p, generator, caller)
+    return _overwrite(input, out) if inplace else out
 
 
 def dropout1d(
@@ -389,7 +412,8 @@ def alpha_dropout(
     _probability(p, "alpha_dropout")
     if not training or p == 0:
         return input
-    return _into(input, _alpha_dropped(input, input.shape, p, generator, "alpha_dropout"), inplace)
+    out = _alpha_dropped(input, input.shape, p, generator, "alpha_dropout")
+    return _overwrite(input, out) if inplace else out
 
 
 def feature_alpha_dropout(
@@ -402,7 +426,7 @@ def feature_alpha_dropout(
         return input
     shape = (*input.shape[:2], *[1] * (input.ndim - 2))
     out = _alpha_dropped(input, shape, p, generator, "feature_alpha_dropout")
-    return _into(input, out, inplace)
+    return _overwrite(input, out) if inplace else out
 
 
 # -------------------------------------------------------------------- linear maps
