@@ -9,6 +9,7 @@ __all__ = [
     "FileFormatError",
     "GraphFreedError",
     "InPlaceError",
+    "LinAlgError",
     "MissingExtraError",
     "NonFiniteError",
     "ShapeError",
@@ -33,6 +34,10 @@ class InPlaceError(RuntimeError):
 
 class NonFiniteError(RuntimeError):
     """A NaN or an infinity where it was declared an error."""
+
+
+class LinAlgError(RuntimeError, ValueError):
+    """A matrix that is singular, not positive definite, or on which a decomposition failed."""
 
 
 class MissingExtraError(ImportError):

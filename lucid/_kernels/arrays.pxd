@@ -6,6 +6,8 @@
 cimport numpy as cnp
 from numpy cimport NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_WRITEABLE, ndarray
 
+from lucid._kernels.memory cimport pooled
+
 
 cdef inline bint ready(ndarray x, int type_number) noexcept:
     """C-contiguous, aligned, native, of that dtype: safe to read through a raw pointer."""
@@ -21,9 +23,16 @@ cdef inline bint ready_out(ndarray x, int type_number) noexcept:
     return ready(x, type_number) and cnp.PyArray_CHKFLAGS(x, NPY_ARRAY_WRITEABLE)
 
 
+# From this many elements on, an output's memory comes from the pool of memory.pyx.
+cdef enum:
+    POOLED = 16384
+
+
 cdef inline ndarray empty(int ndim, cnp.npy_intp* shape, int type_number):
+    if cnp.PyArray_MultiplyList(shape, ndim) >= POOLED:
+        return pooled(ndim, shape, type_number)
     return cnp.PyArray_EMPTY(ndim, shape, type_number, 0)
 
 
 cdef inline ndarray empty_like(ndarray x):
-    return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+    return empty(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))

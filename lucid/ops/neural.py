@@ -706,5 +706,4 @@ def _(F, g, see):  # noqa: N803
     return seen if on_tensors else tuple([None if x is None else x._data for x in seen])
 
 
-FUNCTIONS = [softmax, log_softmax]
-METHODS = [softmax, log_softmax]
+FUNCTIONS = METHODS = ["softmax", "log_softmax"]

@@ -505,6 +505,7 @@ def _with_rounding(exact: Any, down: Any, to_zero: Any) -> Any:
 
 subtract, multiply, divide, true_divide = sub, mul, div, div
 add_ = in_place(add)
+ARRAYS.add_ = B.add_  # how the engine adds gradients up
 sub_ = subtract_ = in_place(sub)
 mul_ = multiply_ = in_place(mul)
 div_ = divide_ = true_divide_ = in_place(div)
@@ -1038,8 +1039,6 @@ def relu_backward(g: Array, out: Array) -> Array:
 relu_backward.gradient(g=lambda F, g, out: F.relu_backward(g, out))
 relu_ = in_place(relu)
 
-
-ARRAYS.add_ = B.add_  # how the engine adds gradients up
 
 # -------------------------------------------------------------------- operators
 
