@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 import importlib
-import inspect
 import pkgutil
 import re
 import warnings
@@ -58,20 +57,19 @@ def test_links_between_pages():
 
 
 def docstrings() -> list[doctest.DocTest]:
-    """Every docstring with an example in it, of functions, classes and methods."""
+    """Every docstring with an example in it, once, whatever other names its object has."""
     finder = doctest.DocTestFinder()
-    found = {}
+    found: dict[str, doctest.DocTest] = {}
     for info in pkgutil.walk_packages(lucid.__path__, "lucid."):
         module = importlib.import_module(info.name)
+        tests = [t for t in finder.find(module, info.name, module=module) if t.name == info.name]
         for name, value in vars(module).items():
-            own = getattr(value, "__module__", None) == module.__name__
-            if own and (inspect.isclass(value) or callable(value)):
-                for test in finder.find(value, f"{module.__name__}.{name}", module=False, globs={}):
-                    if test.examples:
-                        found[test.docstring, test.name.rpartition(".")[2]] = test
-        for test in finder.find(module, module.__name__, module=module):
-            if test.name == module.__name__ and test.examples:
-                found[test.docstring, test.name] = test
+            if callable(value) and getattr(value, "__module__", None) == info.name:
+                # module=False: what a decorator made does not look as if it came from there.
+                tests += finder.find(value, f"{info.name}.{name}", module=False, globs={})
+        for test in tests:
+            if test.examples and test.docstring not in found:
+                found[test.docstring] = test
     return list(found.values())
 
 
