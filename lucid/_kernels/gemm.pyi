@@ -19,3 +19,18 @@ def linear_backward(
 
 def fma_peak(steps: int, double_precision: bool = False, /) -> float:
     """Runs a loop of nothing but multiply-adds and returns how many it did; for benchmarks."""
+
+def _product(
+    a: np.ndarray,
+    b: np.ndarray,
+    c: np.ndarray,
+    alpha: float,
+    accumulate: bool,
+    relu: bool,
+    row_bias: np.ndarray | None,
+    column_bias: np.ndarray | None,
+    packed: bool,
+    custom: bool,
+    /,
+) -> None:
+    """The engine with everything plugged in, for the tests: epilogue, packed b, own packer."""

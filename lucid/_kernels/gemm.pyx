@@ -35,7 +35,10 @@ gemm_f64 = gemm_pick_f64()
 
 cdef enum:
     MAX_NDIM = 64
-    WORTH_RELEASING = 1 << 15  # multiplications; releasing the GIL takes as long as a few thousand
+    # In multiplications: releasing the GIL takes as long as a few thousand
+    WORTH_RELEASING = 1 << 15
+    WORTH_SHARING = 1 << 21
+    TASK = 1 << 18
 
 
 cdef struct matrix:
@@ -110,7 +113,7 @@ def matmul(ndarray a not None, ndarray b not None, /):
     if engine is NULL or engine_for(b) is not engine:
         return reference_matmul(a, b)
     if cnp.PyArray_NDIM(a) != 2 or cnp.PyArray_NDIM(b) != 2:
-        return batched(engine, a, b)
+        return stacked(engine, a, b)
     x = last_two(a)
     y = last_two(b)
     if x.columns != y.rows:
@@ -121,76 +124,100 @@ def matmul(ndarray a not None, ndarray b not None, /):
     return out
 
 
-cdef ndarray batched(const gemm_engine* engine, ndarray a, ndarray b):
+cdef struct stack:
+    # A stack of products: matrix `index` of c is that of a times that of b, at these strides.
+    const gemm_engine* engine
+    matrix a, b
+    char* c
+    int ndim
+    Py_ssize_t count, c_step, per_task
+    cnp.npy_intp shape[MAX_NDIM]
+    cnp.npy_intp a_stride[MAX_NDIM]
+    cnp.npy_intp b_stride[MAX_NDIM]
+
+
+cdef void stack_task(void* context, Py_ssize_t task) noexcept nogil:
+    cdef const stack* s = <const stack*>context
+    cdef Py_ssize_t index, rest
+    cdef matrix a, b
+    cdef int d
+    for index in range(task * s.per_task, min((task + 1) * s.per_task, s.count)):
+        a = s.a
+        b = s.b
+        rest = index
+        for d in range(s.ndim - 1, -1, -1):
+            a.data += rest % s.shape[d] * s.a_stride[d]
+            b.data += rest % s.shape[d] * s.b_stride[d]
+            rest //= s.shape[d]
+        multiply(s.engine, a, b, s.c + index * s.c_step, NULL)
+
+
+cdef ndarray stacked(const gemm_engine* engine, ndarray a, ndarray b):
     """The product of stacks of matrices, or of vectors."""
-    cdef int a_ndim = cnp.PyArray_NDIM(a), b_ndim = cnp.PyArray_NDIM(b), ndim, d, e
-    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(a), count = 1, index
-    cdef cnp.npy_intp shape[MAX_NDIM]
-    cdef cnp.npy_intp a_stride[MAX_NDIM]
-    cdef cnp.npy_intp b_stride[MAX_NDIM]
-    cdef cnp.npy_intp position[MAX_NDIM]
+    cdef int a_ndim = cnp.PyArray_NDIM(a), b_ndim = cnp.PyArray_NDIM(b), d, e
+    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(a)
     cdef cnp.npy_intp a_size, b_size
-    cdef matrix x, y
+    cdef double work
+    cdef stack s
+    cdef matrix* x = &s.a
+    cdef matrix* y = &s.b
     cdef ndarray out
-    cdef char* c
-    cdef Py_ssize_t c_step
     if a_ndim == 0 or b_ndim == 0:
         return reference_matmul(a, b)
-    x = row_vector(a) if a_ndim == 1 else last_two(a)
-    y = transposed(row_vector(b)) if b_ndim == 1 else last_two(b)
+    x[0] = row_vector(a) if a_ndim == 1 else last_two(a)
+    y[0] = transposed(row_vector(b)) if b_ndim == 1 else last_two(b)
     if x.columns != y.rows:
         return reference_matmul(a, b)
 
-    ndim = max(max(a_ndim, b_ndim) - 2, 0)
-    for d in range(ndim):
-        e = d + a_ndim - 2 - ndim
+    s.ndim = max(max(a_ndim, b_ndim) - 2, 0)
+    s.count = 1
+    for d in range(s.ndim):
+        e = d + a_ndim - 2 - s.ndim
         a_size = cnp.PyArray_DIM(a, e) if e >= 0 else 1
-        a_stride[d] = cnp.PyArray_STRIDE(a, e) if a_size != 1 else 0
-        e = d + b_ndim - 2 - ndim
+        s.a_stride[d] = cnp.PyArray_STRIDE(a, e) if a_size != 1 else 0
+        e = d + b_ndim - 2 - s.ndim
         b_size = cnp.PyArray_DIM(b, e) if e >= 0 else 1
-        b_stride[d] = cnp.PyArray_STRIDE(b, e) if b_size != 1 else 0
+        s.b_stride[d] = cnp.PyArray_STRIDE(b, e) if b_size != 1 else 0
         if a_size != b_size and a_size != 1 and b_size != 1:
             return reference_matmul(a, b)
-        shape[d] = b_size if a_size == 1 else a_size
-        count *= shape[d]
-        position[d] = 0
-    d = ndim
+        s.shape[d] = b_size if a_size == 1 else a_size
+        s.count *= s.shape[d]
+    d = s.ndim
     if a_ndim > 1:
-        shape[d] = x.rows
+        s.shape[d] = x.rows
         d += 1
     if b_ndim > 1:
-        shape[d] = y.columns
+        s.shape[d] = y.columns
         d += 1
-    out = empty(d, shape, cnp.PyArray_TYPE(a))
-    if count == 0:
+    out = empty(d, s.shape, cnp.PyArray_TYPE(a))
+    if s.count == 0:
         return out
 
     # Where b is one matrix and the stack of a continues its rows, it is all one tall product.
-    d = ndim - 1
-    while d >= 0 and b_stride[d] == 0 and (
-        shape[d] == 1 or x.rows == 1 or a_stride[d] == x.rows * x.row_stride * itemsize
-    ):
+    while s.ndim > 0:
+        d = s.ndim - 1
+        if s.b_stride[d] != 0:
+            break
         if x.rows == 1:
-            x.row_stride = a_stride[d] // itemsize
-        x.rows *= shape[d]
-        count //= shape[d]
-        d -= 1
-    ndim = d + 1
+            x.row_stride = s.a_stride[d] // itemsize
+        elif s.shape[d] != 1 and s.a_stride[d] != x.rows * x.row_stride * itemsize:
+            break
+        x.rows *= s.shape[d]
+        s.count //= s.shape[d]
+        s.ndim -= 1
 
-    c = cnp.PyArray_BYTES(out)
-    c_step = x.rows * y.columns * itemsize
+    s.engine = engine
+    s.c = cnp.PyArray_BYTES(out)
+    s.c_step = x.rows * y.columns * itemsize
+    work = <double>x.rows * x.columns * y.columns
+    # Large products use the threads themselves, small ones go to a thread several at a time.
+    s.per_task = s.count if work * s.count < WORTH_SHARING or work > WORTH_SHARING else \
+        <Py_ssize_t>(TASK / (work + 1)) + 1
     with nogil:
-        for index in range(count):
-            multiply(engine, x, y, c + index * c_step, NULL)
-            for d in range(ndim - 1, -1, -1):
-                x.data += a_stride[d]
-                y.data += b_stride[d]
-                position[d] += 1
-                if position[d] < shape[d]:
-                    break
-                x.data -= shape[d] * a_stride[d]
-                y.data -= shape[d] * b_stride[d]
-                position[d] = 0
+        if s.per_task >= s.count:
+            stack_task(&s, 0)
+        else:
+            parallel_for(stack_task, &s, (s.count + s.per_task - 1) // s.per_task)
     return out
 
 
@@ -326,3 +353,62 @@ def fma_peak(Py_ssize_t steps, bint double_precision=False, /):
     with nogil:
         count = engine.peak(steps, 0.5)
     return count
+
+
+def _product(
+    ndarray a not None, ndarray b not None, ndarray c not None, double alpha, bint accumulate,
+    bint relu, ndarray row_bias, ndarray column_bias, bint packed, bint custom, /
+):
+    """c = the engine's product with everything plugged in; for the tests (all of one dtype)."""
+    cdef const gemm_engine* engine = engine_for(c)
+    cdef matrix x = last_two(a), y = last_two(b)
+    cdef gemm_operand left = strided(x.data, x.row_stride, x.column_stride)
+    cdef gemm_operand right = strided(y.data, y.column_stride, y.row_stride)
+    cdef gemm_epilogue epilogue = gemm_epilogue(
+        alpha, accumulate, GEMM_RELU if relu else GEMM_IDENTITY, NULL, NULL)
+    cdef ndarray storage
+    if row_bias is not None:
+        epilogue.row_bias = cnp.PyArray_DATA(row_bias)
+    if column_bias is not None:
+        epilogue.column_bias = cnp.PyArray_DATA(column_bias)
+    if custom:
+        left.pack = right.pack = _pack_f32 if engine is &gemm_f32 else _pack_f64
+    if packed:
+        storage = np.empty(engine.packed_size(y.columns, y.rows) + 64, np.uint8)
+        engine.pack_b(y.columns, y.rows, &right, cnp.PyArray_DATA(storage))
+        right = strided(NULL, 0, 0)
+        right.packed = cnp.PyArray_DATA(storage)
+    engine.product(
+        x.rows, y.columns, x.columns, &left, &right, cnp.PyArray_DATA(c),
+        cnp.PyArray_STRIDE(c, 0) // cnp.PyArray_ITEMSIZE(c), &epilogue)
+
+
+ctypedef fused real:
+    float
+    double
+
+
+cdef void _pack(
+    const gemm_operand* operand, Py_ssize_t first, Py_ssize_t count, Py_ssize_t depth_first,
+    Py_ssize_t depth, Py_ssize_t width, real* panel
+) noexcept nogil:
+    cdef const real* x = <const real*>operand.data
+    cdef Py_ssize_t i, p
+    for p in range(depth):
+        for i in range(width):
+            panel[p * width + i] = 0 if i >= count else x[
+                (first + i) * operand.free_stride + (depth_first + p) * operand.depth_stride]
+
+
+cdef void _pack_f32(
+    const gemm_operand* operand, Py_ssize_t first, Py_ssize_t count, Py_ssize_t depth_first,
+    Py_ssize_t depth, Py_ssize_t width, void* panel
+) noexcept nogil:
+    _pack[float](operand, first, count, depth_first, depth, width, <float*>panel)
+
+
+cdef void _pack_f64(
+    const gemm_operand* operand, Py_ssize_t first, Py_ssize_t count, Py_ssize_t depth_first,
+    Py_ssize_t depth, Py_ssize_t width, void* panel
+) noexcept nogil:
+    _pack[double](operand, first, count, depth_first, depth, width, <double*>panel)

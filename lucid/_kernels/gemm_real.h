@@ -23,7 +23,10 @@
 #endif
 #define DEPTH 256
 #define BLOCK_ROWS (384 * 4 / (ptrdiff_t)sizeof(real))
+#define CHUNK_BYTES (384 << 10)
 #define PACKED_BYTES (16 << 20)
+#define DIRECT_ROWS (8 * ROWS) /* with fewer rows, packing b does not pay */
+#define DIRECT_COLUMNS 192     /* with fewer columns, packing a does not */
 #define DOT_MAX_ROWS 8
 #define DOT_MIN_DEPTH (4 * LANES)
 #define PEAK_CHAINS 12
@@ -101,6 +104,7 @@ ALWAYS_INLINE void REAL_NAME(tile)(const int rows, const int vecs, ptrdiff_t dep
                                    ptrdiff_t column) {
     vec t[ROWS][2];
     EACH t[i][v] = (vec){0};
+    if (depth > 64) EACH __builtin_prefetch(c + i * c_stride + v * LANES, 1); /* in time for the end */
     /* Three rows share a base: more pointers than that would not fit into the registers. */
     const real *base[4] = {a, a + 3 * a_stride, a + 6 * a_stride, a + 9 * a_stride};
     for (ptrdiff_t p = 0; p < depth; p++) {
@@ -265,8 +269,14 @@ static void REAL_NAME(tile_block)(const product *g, ptrdiff_t top, ptrdiff_t bot
     const ptrdiff_t step = REAL_NAME(depth_block)(g->k);
     const ptrdiff_t tall = bottom - top, tiles = (tall + ROWS - 1) / ROWS;
     const ptrdiff_t height = (tall + tiles - 1) / tiles;
-    const int pack_a = a->pack || right - left > 3 * COLUMNS;
-    const int pack_b = b->pack || b->free_stride != 1 || tall > 4 * ROWS;
+    const int pack_a = a->pack || right - left > DIRECT_COLUMNS;
+    /* Rows a multiple of 4 KB apart compete for the same lines of the L1 cache. */
+    const int aliased = b->depth_stride * (ptrdiff_t)sizeof(real) % 4096 == 0;
+    const int pack_b =
+        b->pack || b->free_stride != 1 || tall > (aliased ? DIRECT_ROWS / 2 : DIRECT_ROWS);
+    /* Of a whole packed b, as much as stays in the L2 cache beside the block of a. */
+    const ptrdiff_t chunk =
+        g->packed ? CHUNK_BYTES / (step * (ptrdiff_t)sizeof(real)) / COLUMNS * COLUMNS : COLUMNS;
 
     for (ptrdiff_t p = 0; p < g->k; p += step) {
         const ptrdiff_t depth = REAL_NAME(least)(step, g->k - p);
@@ -284,31 +294,32 @@ static void REAL_NAME(tile_block)(const product *g, ptrdiff_t top, ptrdiff_t bot
             for (ptrdiff_t i = 0; i < tall; i += height)
                 REAL_NAME(pack)(a, top + i, REAL_NAME(least)(height, tall - i), p, depth, ROWS,
                                 a_block + i / height * ROWS * depth);
-        for (ptrdiff_t j = left; j < right; j += COLUMNS) {
-            const ptrdiff_t columns = REAL_NAME(least)(COLUMNS, right - j);
-            const ptrdiff_t vecs = columns > LANES ? 2 : 1;
+        for (ptrdiff_t first = left; first < right; first += chunk) {
+            const ptrdiff_t end = REAL_NAME(least)(right, first + chunk);
             const real *panel = b_panel;
             ptrdiff_t b_depth = COLUMNS;
             if (g->packed) {
-                panel = g->packed + REAL_NAME(packed_at)(g->packed_n, j - g->packed_left, p, depth);
-            } else if (pack_b || columns != vecs * LANES) {
-                REAL_NAME(pack)(b, j, columns, p, depth, COLUMNS, b_panel);
+                panel = g->packed +
+                        REAL_NAME(packed_at)(g->packed_n, first - g->packed_left, p, depth);
+            } else if (pack_b || (end - first) % LANES) {
+                REAL_NAME(pack)(b, first, end - first, p, depth, COLUMNS, b_panel);
             } else {
                 b_depth = b->depth_stride;
-                panel = (const real *)b->data + j + p * b_depth;
+                panel = (const real *)b->data + first + p * b_depth;
             }
             for (ptrdiff_t i = 0; i < tall; i += height) {
                 const ptrdiff_t rows = REAL_NAME(least)(height, tall - i);
-                real *const c = g->c + (top + i) * g->c_stride + j;
-                if (pack_a) {
-                    REAL_NAME(tiles)[1][rows - 1][vecs - 1](
-                        depth, a_block + i / height * ROWS * depth, 1, ROWS, panel, b_depth, c,
-                        g->c_stride, columns, &f, top + i, j);
-                } else {
-                    REAL_NAME(tiles)[a->free_stride == 1][rows - 1][vecs - 1](
-                        depth, (const real *)a->data + (top + i) * a->free_stride + p * a->depth_stride,
-                        a->free_stride, a->depth_stride, panel, b_depth, c, g->c_stride, columns,
-                        &f, top + i, j);
+                const real *from = a_block + i / height * ROWS * depth;
+                ptrdiff_t a_stride = 1, a_depth = ROWS;
+                if (!pack_a) {
+                    a_stride = a->free_stride, a_depth = a->depth_stride;
+                    from = (const real *)a->data + (top + i) * a_stride + p * a_depth;
+                }
+                for (ptrdiff_t j = first; j < end; j += COLUMNS) {
+                    const ptrdiff_t columns = REAL_NAME(least)(COLUMNS, end - j);
+                    REAL_NAME(tiles)[a_stride == 1][rows - 1][columns > LANES](
+                        depth, from, a_stride, a_depth, panel + (j - first) * depth, b_depth,
+                        g->c + (top + i) * g->c_stride + j, g->c_stride, columns, &f, top + i, j);
                 }
             }
         }
@@ -340,6 +351,7 @@ ALWAYS_INLINE wide REAL_NAME(load_wide)(const real *from, ptrdiff_t count) {
 #if LUCID_VBYTES == 64
     return REAL_NAME(load)(from, count);
 #else
+    if (count == WIDE) return *(const wide_at *)from;
     wide x = {0};
     for (ptrdiff_t i = 0; i < WIDE - 1; i++)
         if (i < count) x[i] = from[i];
@@ -384,6 +396,22 @@ ALWAYS_INLINE void REAL_NAME(dots)(const int rows, const int columns, ptrdiff_t 
             *(quad_at *)(to + i * columns + j) = REAL_NAME(sums)(t[i] + j);
 }
 
+/* One dot product: its partial sums are several, so that they need not wait for each other. */
+static real REAL_NAME(dot)(ptrdiff_t k, const real *a, const real *b) {
+    wide t[8] = {{0}};
+    ptrdiff_t p = 0;
+    for (; p + 8 * WIDE <= k; p += 8 * WIDE)
+        _Pragma("GCC unroll 8")
+        for (int i = 0; i < 8; i++)
+            t[i] += *(const wide_at *)(a + p + i * WIDE) * *(const wide_at *)(b + p + i * WIDE);
+    for (; p < k; p += WIDE) {
+        const ptrdiff_t count = REAL_NAME(least)(WIDE, k - p);
+        t[0] += REAL_NAME(load_wide)(a + p, count) * REAL_NAME(load_wide)(b + p, count);
+    }
+    const quad s = REAL_NAME(sums)(t) + REAL_NAME(sums)(t + 4);
+    return (s[0] + s[2]) + (s[1] + s[3]);
+}
+
 #define DOT_ROWS (ROWS == 12 ? 4 : 2)
 
 /* A few rows times a transposed matrix: no packing, b is read once and as it lies. */
@@ -396,6 +424,12 @@ static void REAL_NAME(dot_block)(const product *g, ptrdiff_t top, ptrdiff_t bott
     if (copy)
         for (ptrdiff_t i = top; i < bottom; i++)
             REAL_NAME(pack)(a, i, 1, 0, g->k, 1, copies + (i - top) * g->k);
+    if (g->m == 1 && g->n == 1) {
+        const real sum =
+            REAL_NAME(dot)(g->k, copy ? copies : (const real *)a->data, (const real *)b->data);
+        *g->c = REAL_NAME(finished)(g->epilogue, sum, *g->c, 0, 0);
+        return;
+    }
     for (ptrdiff_t j = left; j < right; j += columns) {
         const real *y[8], *x[4];
         for (int v = 0; v < columns; v++)
@@ -425,12 +459,18 @@ static void REAL_NAME(dot_block)(const product *g, ptrdiff_t top, ptrdiff_t bott
 /* c [+]= x[0] * b[0] + ... + x[rows - 1] * b[rows - 1], all of them vectors of n. */
 ALWAYS_INLINE void REAL_NAME(combine)(const int rows, ptrdiff_t n, const real *x, const real *b,
                                       ptrdiff_t b_depth, real *c, int add) {
-    for (ptrdiff_t j = 0; j < n; j += LANES) {
-        const ptrdiff_t count = REAL_NAME(least)(LANES, n - j);
+    ptrdiff_t j = 0;
+    for (; j + LANES <= n; j += LANES) {
         vec t = {0};
-        if (add) t = REAL_NAME(load)(c + j, count);
-        for (int i = 0; i < rows; i++) t += x[i] * REAL_NAME(load)(b + i * b_depth + j, count);
-        REAL_NAME(store)(c + j, t, count);
+        if (add) t = *(const vec_at *)(c + j);
+        for (int i = 0; i < rows; i++) t += x[i] * *(const vec_at *)(b + i * b_depth + j);
+        *(vec_at *)(c + j) = t;
+    }
+    if (j < n) {
+        vec t = {0};
+        if (add) t = REAL_NAME(load)(c + j, n - j);
+        for (int i = 0; i < rows; i++) t += x[i] * REAL_NAME(load)(b + i * b_depth + j, n - j);
+        REAL_NAME(store)(c + j, t, n - j);
     }
 }
 
@@ -596,7 +636,10 @@ static const gemm_engine REAL_NAME(engine) = {
 #undef DOT_ROWS
 #undef DOT_MAX_ROWS
 #undef DOT_MIN_DEPTH
+#undef CHUNK_BYTES
 #undef PACKED_BYTES
+#undef DIRECT_ROWS
+#undef DIRECT_COLUMNS
 #undef PEAK_CHAINS
 #undef WIDE
 #undef vec

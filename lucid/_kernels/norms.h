@@ -209,7 +209,7 @@ static void lucid_window_task(void *context, Py_ssize_t index) {
 }
 
 static void lucid_window_finish(lucid_window *window, lucid_parallel parallel, int threads) {
-    window->per_task = window->count / (8 * threads) + 1;
+    window->per_task = window->count / (4 * threads) + 1;
     parallel(lucid_window_task, window, (window->count - 1) / window->per_task + 1);
     for (Py_ssize_t i = 0; i < window->count && window->job->op < LUCID_SCALE; i++)
         window->level->merge(window->job->op, window->pieces[i].into, &window->pieces[i].result);
@@ -222,7 +222,7 @@ typedef struct {
     Py_ssize_t count;
     const lucid_level_t *level;
     lucid_parallel parallel;
-    int threads; /* more than 1 only where the list is large enough for threads to pay */
+    int threads; /* that pay for a list of this size */
 } lucid_list;
 
 /* Runs the job over the list; results[0] for all views, or results[i] for view i (`each`).
@@ -331,7 +331,7 @@ static lucid_list lucid_one_of(const lucid_list *list, Py_ssize_t i) {
     return one;
 }
 
-/* row: 2-norm, largest |v|, mean, zeros, NaNs, infs, size; the mean of complex elements is |mean|. */
+/* row: 2-norm, largest |v|, mean (of complex elements its modulus), zeros, NaNs, infs, size. */
 static void lucid_stats_row(const lucid_list *list, Py_ssize_t i, const lucid_result *found,
                             double *row) {
     lucid_list one = lucid_one_of(list, i);

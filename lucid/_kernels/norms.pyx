@@ -11,7 +11,6 @@ cimport numpy as cnp
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memset
 from numpy cimport ndarray
 
 from lucid._kernels.threads cimport num_threads, parallel_for, task_t
@@ -73,7 +72,7 @@ cdef extern from *:
 cdef enum:
     FEW = 8                # arrays whose views need no allocation
     RELEASE_GIL = 1000     # elements
-    USE_THREADS = 500_000  # elements; measured: below, waking a worker costs more than it saves
+    PER_THREAD = 250_000   # elements; measured: for fewer, waking a worker costs what it saves
 
 BLOCK = LUCID_BLOCK
 
@@ -140,7 +139,7 @@ cdef class Gradients:
         self.list.views = self.views
         self.list.level = level
         self.list.parallel = parallel_for
-        self.list.threads = num_threads() if self.size >= USE_THREADS else 1
+        self.list.threads = <int>max(1, min(num_threads(), self.size // PER_THREAD))
         return 0
 
     cdef int describe_one(self, lucid_view* view, ndarray x, str caller, bint in_place) except -1:
@@ -155,13 +154,14 @@ cdef class Gradients:
         view.kind = <lucid_kind>kind
         ndim = cnp.PyArray_NDIM(x)
         shape = cnp.PyArray_DIMS(x)
-        if (cnp.PyArray_CHKFLAGS(x, cnp.NPY_ARRAY_ALIGNED)
-                and cnp.PyArray_CHKFLAGS(x, cnp.NPY_ARRAY_C_CONTIGUOUS)):
+        if cnp.PyArray_CHKFLAGS(x, cnp.NPY_ARRAY_ALIGNED | cnp.NPY_ARRAY_C_CONTIGUOUS):
             view.size = 1
             for i in range(ndim):
                 view.size *= shape[i]
-        elif lucid_view_strided(view, ndim, <Py_ssize_t*>shape, <Py_ssize_t*>cnp.PyArray_STRIDES(x),
-                                cnp.PyArray_CHKFLAGS(x, cnp.NPY_ARRAY_ALIGNED), in_place) < 0:
+        elif lucid_view_strided(
+            view, ndim, <Py_ssize_t*>shape, <Py_ssize_t*>cnp.PyArray_STRIDES(x),
+            cnp.PyArray_CHKFLAGS(x, cnp.NPY_ARRAY_ALIGNED), in_place,
+        ) < 0:
             raise MemoryError(f"{caller}: no memory to describe an array of {ndim} axes")
         return 0
 

@@ -1,11 +1,12 @@
-/* norms_body.h: one read (or read-write) pass over a piece of one array, for each_level.h.
+/* norms_body.h: one read (or read-write) pass over a piece of one array; see each_level.h.
  *
  * Sums. Eight rows of LUCID_LANES elements become one row by a fixed tree of seven additions, and
  * that row is added to the lanes' high + low pairs without an error. So only the roundings of the
  * terms and of three additions are left, however many elements there are, at a cost that hides
  * behind the memory: about one operation per vector more than a plain sum. Vector width decides
  * only how many lanes one instruction works on, never the bits: the tree is the same at each level.
- * (Only |v|^p of general p uses fused multiply-adds where there are any.)
+ * (Only |v|^p of general p uses fused multiply-adds where there are any; elsewhere the compiler may
+ * not contract, which -std=c11 or the pragma below sees to.)
  *
  * float32 and float64 that lie side by side are read where they are. Everything else (float16,
  * strided, complex magnitudes, scaled) passes through a small buffer of float64 on the stack.
@@ -48,18 +49,18 @@ typedef float vf __attribute__((vector_size(LUCID_VBYTES / 2)));
 
 INLINE vu LUCID_NAME(choose)(vu mask, vu yes, vu no) { return (mask & yes) | (~mask & no); }
 
-/* x^p for x >= 0 (NaN and inf come back as they are): 2^(p (k + log2 m)) with x = 2^k m and
- * m in [sqrt(1/2), sqrt(2)). p k is exact through p_high, so what is left is the error of log2 m,
- * at most about 2^-53, times p: after the p-th root no more than one bit. */
-INLINE vd LUCID_NAME(power_of)(vd x, const lucid_job *job) {
+/* x^p for x >= 0 is 2^(p (k + log2 m)) with x = 2^k m and m in [sqrt(1/2), sqrt(2)). p k is exact
+ * through p_high, so what is left is the error of log2 m, at most about 2^-53, times p: after the
+ * p-th root no more than one bit. In two steps, because a loop over a few vectors for each keeps
+ * more of these long chains of operations in flight than one loop over both. */
+INLINE vd LUCID_NAME(log2_of)(vd x, vd *exponent) {
     const uint64_t sqrt_half = 0x3fe6a09e667f3bcd, fraction = 0x000fffffffffffff;
-    const double shift = 0x1.8p52;
     vu tiny = (vu)(x < 0x1p-1022);
     vu bits = LUCID_NAME(choose)(tiny, (vu)(x * 0x1p54), (vu)x);
     vu above = bits - sqrt_half;
     vd m = (vd)(bits - (above & ~fraction));
     vd k = (vd)(((above + ((uint64_t)1100 << 52)) >> 52) | 0x4330000000000000) - (0x1p52 + 1100.0);
-    k -= (vd)(tiny & (vu)((vd){0} + 54.0));
+    *exponent = k - (vd)(tiny & (vu)((vd){0} + 54.0));
 
     vd s = (m - 1.0) / (m + 1.0), z = s * s;
     vd z2 = z * z; /* Estrin's scheme: shorter chains than Horner's */
@@ -68,8 +69,12 @@ INLINE vd LUCID_NAME(power_of)(vd x, const lucid_job *job) {
     vd t4 = MADD(z, 0x1.c4fe6cc6d6fd0p-3, (vd){0} + 0x1.0c9e94a9a4c4ap-2);
     t4 = MADD(z2, 0x1.afe74b82f4e57p-3, t4);
     t = MADD(z2 * z2, t4, MADD(z2, t2, t));
-    t = MADD(s, MADD(z, t, (vd){0} + 0x1.777d0ffda0d24p-55), s * 0x1.71547652b82fep+1); /* log2 m */
+    return MADD(s, MADD(z, t, (vd){0} + 0x1.777d0ffda0d24p-55), s * 0x1.71547652b82fep+1);
+}
 
+/* The power, given k and t = log2 m of x; NaN and inf come back as they are. */
+INLINE vd LUCID_NAME(exp2_of)(vd x, vd k, vd t, const lucid_job *job) {
+    const double shift = 0x1.8p52; /* adding it rounds to whole numbers */
     vd whole = job->p_high * k, rest = MADD(k, job->p_low, t * job->p), y = whole + rest;
     vd n = y + shift;
     vd f = (whole - (n - shift)) + rest;
@@ -98,7 +103,24 @@ INLINE vd LUCID_NAME(term)(vd v, lucid_power power, const lucid_job *job) {
         case LUCID_ONE: return size;
         case LUCID_TWO: return v * v;
         case LUCID_THREE: return v * v * size;
-        default: return LUCID_NAME(power_of)(size, job);
+        default: {
+            vd k, t = LUCID_NAME(log2_of)(size, &k);
+            return LUCID_NAME(exp2_of)(size, k, t, job);
+        }
+    }
+}
+
+/* row[i] = term(row[i]) for all of them. */
+INLINE void LUCID_NAME(terms)(vd *row, lucid_power power, const lucid_job *job) {
+    vd k[ROWS], t[ROWS];
+    if (power == LUCID_ANY) {
+        for (int i = 0; i < ROWS; i++) {
+            row[i] = LUCID_NAME(term)(row[i], LUCID_ONE, job);
+            t[i] = LUCID_NAME(log2_of)(row[i], &k[i]);
+        }
+        for (int i = 0; i < ROWS; i++) row[i] = LUCID_NAME(exp2_of)(row[i], k[i], t[i], job);
+    } else {
+        for (int i = 0; i < ROWS; i++) row[i] = LUCID_NAME(term)(row[i], power, job);
     }
 }
 
@@ -122,138 +144,22 @@ INLINE vd LUCID_NAME(load_double)(const double *x) {
     return wide;
 }
 
-/* Loads are of one width, so that a store of that width just before is forwarded to them. */
 static const uint64_t LUCID_NAME(last_lanes)[2 * LUCID_LANES] = {0, 0, 0, 0, 0, 0, 0, 0,
                                                                  ~0ull, ~0ull, ~0ull, ~0ull,
                                                                  ~0ull, ~0ull, ~0ull, ~0ull};
 
-#define LUCID_PASSES(real, bits_t, magnitude, infinity)                                            \
-    /* The last n < GROUP elements, of which those that fill no row go to its last lanes.          \
-       `before`: how many elements lie in front of x. */                                           \
-    INLINE void LUCID_NAME(rest_##real)(const real *x, Py_ssize_t n, Py_ssize_t before,            \
-                                        lucid_power power, const lucid_job *job, vd *total) {      \
-        real padded[LUCID_LANES] = {0};                                                            \
-        for (int part = 0; part < PARTS; part++) total[part] = (vd){0};                            \
-        for (; n >= LUCID_LANES; n -= LUCID_LANES, x += LUCID_LANES, before += LUCID_LANES)        \
-            for (int part = 0; part < PARTS; part++)                                               \
-                total[part] += LUCID_NAME(term)(LUCID_NAME(load_##real)(x + part * WIDTH), power, job);\
-        if (n == 0) return;                                                                        \
-        const uint64_t *mask = LUCID_NAME(last_lanes) + n;                                         \
-        x -= LUCID_LANES - n;                                                                      \
-        if (before < LUCID_LANES - n) {                                                            \
-            for (int i = LUCID_LANES - (int)n; i < LUCID_LANES; i++) padded[i] = x[i];             \
-            x = padded;                                                                            \
-        }                                                                                          \
-        for (int part = 0; part < PARTS; part++) {                                                 \
-            vu kept = (vu)LUCID_NAME(load_double)((const double *)mask + part * WIDTH);            \
-            vd v = LUCID_NAME(load_##real)(x + part * WIDTH);                                      \
-            total[part] += LUCID_NAME(term)((vd)((vu)v & kept), power, job);                       \
-        }                                                                                          \
-    }                                                                                              \
-                                                                                                   \
-    INLINE void LUCID_NAME(sum_##real)(const real *x, Py_ssize_t n, lucid_power power,             \
-                                       const lucid_job *job, lucid_sum *sum) {                     \
-        vd high[PARTS], low[PARTS], total[PARTS];                                                  \
-        for (int part = 0; part < PARTS; part++) {                                                 \
-            high[part] = LUCID_NAME(load_double)(sum->high + part * WIDTH);                        \
-            low[part] = LUCID_NAME(load_double)(sum->low + part * WIDTH);                          \
-        }                                                                                          \
-        for (Py_ssize_t done = 0; done < n; done += GROUP) {                                       \
-            const real *group = x + done;                                                          \
-            if (n - done < GROUP) {                                                                \
-                LUCID_NAME(rest_##real)(group, n - done, done, power, job, total);                 \
-            } else {                                                                               \
-                for (int line = 0; line < (int)(GROUP * sizeof(real)); line += 64)                 \
-                    __builtin_prefetch((const char *)group + PREFETCH + line);                     \
-                for (int part = 0; part < PARTS; part++) {                                         \
-                    vd row[ROWS];                                                                  \
-                    for (int i = 0; i < ROWS; i++) {                                               \
-                        const real *lanes = group + i * LUCID_LANES + part * WIDTH;                \
-                        row[i] = LUCID_NAME(term)(LUCID_NAME(load_##real)(lanes), power, job);     \
-                    }                                                                              \
-                    total[part] = ((row[0] + row[1]) + (row[2] + row[3])) +                        \
-                                  ((row[4] + row[5]) + (row[6] + row[7]));                         \
-                }                                                                                  \
-            }                                                                                      \
-            for (int part = 0; part < PARTS; part++) { /* lucid_add, a vector at a time */         \
-                vd next = high[part] + total[part], gain = next - high[part];                      \
-                low[part] += (high[part] - (next - gain)) + (total[part] - gain);                  \
-                high[part] = next;                                                                 \
-            }                                                                                      \
-        }                                                                                          \
-        for (int part = 0; part < PARTS; part++) {                                                 \
-            memcpy(sum->high + part * WIDTH, &high[part], sizeof(vd));                             \
-            memcpy(sum->low + part * WIDTH, &low[part], sizeof(vd));                               \
-        }                                                                                          \
-    }                                                                                              \
-                                                                                                   \
-    static void LUCID_NAME(add_##real)(const real *x, Py_ssize_t n, lucid_power power,             \
-                                       const lucid_job *job, lucid_sum *sum) {                     \
-        switch (power) {                                                                           \
-            case LUCID_SIGNED: LUCID_NAME(sum_##real)(x, n, LUCID_SIGNED, job, sum); break;        \
-            case LUCID_ONE: LUCID_NAME(sum_##real)(x, n, LUCID_ONE, job, sum); break;              \
-            case LUCID_TWO: LUCID_NAME(sum_##real)(x, n, LUCID_TWO, job, sum); break;              \
-            case LUCID_THREE: LUCID_NAME(sum_##real)(x, n, LUCID_THREE, job, sum); break;          \
-            default: LUCID_NAME(sum_##real)(x, n, LUCID_ANY, job, sum);                            \
-        }                                                                                          \
-    }                                                                                              \
-                                                                                                   \
-    static void LUCID_NAME(max_##real)(const real *x, Py_ssize_t n, lucid_result *result) {        \
-        bits_t max = 0;                                                                            \
-        real value;                                                                                \
-        double wide;                                                                               \
-        uint64_t bits;                                                                             \
-        for (Py_ssize_t i = 0; i < n; i++) {                                                       \
-            bits_t b;                                                                              \
-            memcpy(&b, x + i, sizeof b);                                                           \
-            b &= magnitude;                                                                        \
-            max = b > max ? b : max;                                                               \
-        }                                                                                          \
-        memcpy(&value, &max, sizeof value);                                                        \
-        wide = value;                                                                              \
-        memcpy(&bits, &wide, sizeof bits);                                                         \
-        if (bits > result->max) result->max = bits;                                                \
-    }                                                                                              \
-                                                                                                   \
-    static void LUCID_NAME(count_##real)(const real *x, Py_ssize_t n, lucid_result *result) {      \
-        int nans = 0, infs = 0; /* a piece is far smaller than an int can count */                 \
-        for (Py_ssize_t i = 0; i < n; i++) {                                                       \
-            bits_t b;                                                                              \
-            memcpy(&b, x + i, sizeof b);                                                           \
-            b &= magnitude;                                                                        \
-            nans += b > infinity;                                                                  \
-            infs += b == infinity;                                                                 \
-        }                                                                                          \
-        result->nans += nans;                                                                      \
-        result->infs += infs;                                                                      \
-    }                                                                                              \
-                                                                                                   \
-    /* All of it while the piece is in the first-level cache. */                                   \
-    static void LUCID_NAME(look_##real)(const real *x, Py_ssize_t n, lucid_result *result) {       \
-        lucid_result here = {.max = 0};                                                            \
-        int zeros = 0;                                                                             \
-        LUCID_NAME(max_##real)(x, n, &here);                                                       \
-        if (here.max >= 0x7ff0000000000000) LUCID_NAME(count_##real)(x, n, result);                \
-        if (here.max > result->max) result->max = here.max;                                        \
-        for (Py_ssize_t i = 0; i < n; i++) zeros += x[i] == 0;                                     \
-        result->zeros += zeros;                                                                    \
-    }                                                                                              \
-                                                                                                   \
-    /* In double, so that the product of a float32 element is rounded from 53 bits to 24. */       \
-    static void LUCID_NAME(scale_##real)(real *x, Py_ssize_t n, double factor) {                   \
-        for (Py_ssize_t i = 0; i < n; i++) x[i] = (real)(x[i] * factor);                           \
-    }                                                                                              \
-                                                                                                   \
-    static void LUCID_NAME(clamp_##real)(real *x, Py_ssize_t n, double bound) {                    \
-        const real limit = (real)bound;                                                            \
-        for (Py_ssize_t i = 0; i < n; i++) {                                                       \
-            real v = x[i] > limit ? limit : x[i]; /* a NaN is not larger: it stays */              \
-            x[i] = v < -limit ? -limit : v;                                                        \
-        }                                                                                          \
-    }
 
-LUCID_PASSES(float, uint32_t, 0x7fffffff, 0x7f800000)
-LUCID_PASSES(double, uint64_t, 0x7fffffffffffffff, 0x7ff0000000000000)
+#define real float
+#define bits_t uint32_t
+#define MAGNITUDE 0x7fffffff
+#define INFINITE 0x7f800000
+#include "norms_real.h"
+
+#define real double
+#define bits_t uint64_t
+#define MAGNITUDE 0x7fffffffffffffff
+#define INFINITE 0x7ff0000000000000
+#include "norms_real.h"
 
 /* ---- float16 ----------------------------------------------------------------------------- */
 
@@ -400,29 +306,6 @@ static void LUCID_NAME(measure_staged)(const lucid_job *job, const lucid_view *v
     }
 }
 
-#define LUCID_MEASURE(real)                                                                        \
-    static void LUCID_NAME(measure_##real)(const lucid_job *job, const real *x, Py_ssize_t n,      \
-                                           lucid_result *result) {                                 \
-        switch (job->op) {                                                                         \
-            case LUCID_SUM:                                                                        \
-                LUCID_NAME(add_##real)(x, n, job->power, job, &result->powers);                    \
-                return;                                                                            \
-            case LUCID_MAX: LUCID_NAME(max_##real)(x, n, result); return;                          \
-            case LUCID_COUNT: LUCID_NAME(count_##real)(x, n, result); return;                      \
-            default: break;                                                                        \
-        }                                                                                          \
-        while (n > 0) {                                                                            \
-            Py_ssize_t step = n < LUCID_STAGE ? n : LUCID_STAGE;                                   \
-            LUCID_NAME(add_##real)(x, step, LUCID_TWO, job, &result->powers);                      \
-            LUCID_NAME(add_##real)(x, step, LUCID_SIGNED, job, &result->plain);                    \
-            LUCID_NAME(look_##real)(x, step, result);                                              \
-            x += step;                                                                             \
-            n -= step;                                                                             \
-        }                                                                                          \
-    }
-
-LUCID_MEASURE(float)
-LUCID_MEASURE(double)
 
 static void LUCID_NAME(change)(const lucid_job *job, lucid_kind kind, char *x, Py_ssize_t n) {
     const double factor = job->factor;
@@ -518,5 +401,3 @@ static const lucid_level_t LUCID_NAME(level)[1] = {{LUCID_NAME(run_piece), LUCID
 #undef GROUP
 #undef PREFETCH
 #undef MADD
-#undef LUCID_PASSES
-#undef LUCID_MEASURE

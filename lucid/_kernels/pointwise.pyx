@@ -14,10 +14,11 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
 from libc.string cimport memcmp
 from numpy cimport (
-    NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_F_CONTIGUOUS, NPY_DOUBLE, NPY_FLOAT, ndarray
+    NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_F_CONTIGUOUS, ndarray
 )
 
 from lucid._kernels.arrays cimport empty_like, ready, ready_out
+from lucid._kernels.loops cimport CHUNK, range_loop, real_type, run_range
 
 cnp.import_array()
 
@@ -35,32 +36,22 @@ cdef extern from *:
         GRADIENT_relu, GRADIENT_leaky_relu, GRADIENT_tanh, GRADIENT_sigmoid, GRADIENT_silu
         GRADIENT_gelu, GRADIENT_gelu_tanh
         BOTH_STEP, X_STEPS, Y_STEPS
-    ctypedef void (*unary_loop)(const void*, void*, Py_ssize_t, double, double) noexcept nogil
-    ctypedef void (*binary_loop)(
-        const void*, const void*, void*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, int
-    ) noexcept nogil
-    ctypedef void (*gradient_loop)(
-        const void*, const void*, void*, Py_ssize_t, double, double
-    ) noexcept nogil
-    ctypedef void (*axpy_loop)(void*, const void*, double, Py_ssize_t) noexcept nogil
-    const unary_loop* UNARY_LOOPS "LUCID_PICK(unary_loops)"
-    const binary_loop* BINARY_LOOPS "LUCID_PICK(binary_loops)"
-    const gradient_loop* GRADIENT_LOOPS "LUCID_PICK(gradient_loops)"
-    const axpy_loop* AXPY_LOOPS "LUCID_PICK(axpy_loops)"
+    ctypedef struct point_args:
+        const void* x
+        const void* y
+        void* out
+        double a, b
+        int steps
+        Py_ssize_t columns, x_stride, y_stride
+    const range_loop* UNARY_LOOPS "LUCID_PICK(unary_loops)"
+    const range_loop* BINARY_LOOPS "LUCID_PICK(binary_loops)"
+    const range_loop* GRADIENT_LOOPS "LUCID_PICK(gradient_loops)"
+    const range_loop* AXPY_LOOPS "LUCID_PICK(axpy_loops)"
 
-cdef const unary_loop* unary_loops = UNARY_LOOPS
-cdef const binary_loop* binary_loops = BINARY_LOOPS
-cdef const gradient_loop* gradient_loops = GRADIENT_LOOPS
-cdef const axpy_loop* axpy_loops = AXPY_LOOPS
-
-# Below this many elements a loop is over sooner than the lock has changed hands.
-cdef Py_ssize_t LARGE = 4096
-
-
-cdef inline int real_type(ndarray x) noexcept:
-    """0 for float32, 1 for float64, else -1: also the offset in the tables of loops."""
-    cdef int number = cnp.PyArray_TYPE(x)
-    return 0 if number == NPY_FLOAT else 1 if number == NPY_DOUBLE else -1
+cdef const range_loop* unary_loops = UNARY_LOOPS
+cdef const range_loop* binary_loops = BINARY_LOOPS
+cdef const range_loop* gradient_loops = GRADIENT_LOOPS
+cdef const range_loop* axpy_loops = AXPY_LOOPS
 
 
 cdef inline bint dense(ndarray x) noexcept:
@@ -94,14 +85,10 @@ cdef ndarray unary(int operation, x, double a=0, double b=0):
         operand = np.array(x, dtype=np.float64 if offset else np.float32, order="C")
     cdef ndarray out = like(operand)
     cdef Py_ssize_t size = cnp.PyArray_SIZE(operand)
-    cdef unary_loop loop = unary_loops[2 * operation + offset]
-    cdef const void* source = cnp.PyArray_DATA(operand)
-    cdef void* target = cnp.PyArray_DATA(out)
-    if size < LARGE:
-        loop(source, target, size, a, b)
-    else:
-        with nogil:
-            loop(source, target, size, a, b)
+    cdef point_args args
+    args.x, args.out = cnp.PyArray_DATA(operand), cnp.PyArray_DATA(out)
+    args.a, args.b = a, b
+    run_range(unary_loops[2 * operation + offset], &args, size, CHUNK, size)
     return out
 
 
@@ -181,15 +168,16 @@ cdef inline bint read_number(value, Number* number) except -1:
     return True
 
 
-cdef inline void run(
-    binary_loop loop, const void* x, const void* y, void* out, Py_ssize_t rows, Py_ssize_t columns,
-    Py_ssize_t x_stride, Py_ssize_t y_stride, int steps
+cdef inline void run_flat(
+    range_loop loop, const void* x, const void* y, ndarray out, int steps
 ) noexcept:
-    if rows * columns < LARGE:
-        loop(x, y, out, rows, columns, x_stride, y_stride, steps)
-    else:
-        with nogil:
-            loop(x, y, out, rows, columns, x_stride, y_stride, steps)
+    """Over all of `out`; an operand that does not step is one number."""
+    cdef point_args args
+    cdef Py_ssize_t size = cnp.PyArray_SIZE(out)
+    args.x, args.y, args.out = x, y, cnp.PyArray_DATA(out)
+    args.steps = steps
+    args.columns = 0
+    run_range(loop, &args, size, CHUNK, size)
 
 
 cdef inline bint same_shape(ndarray x, ndarray y) noexcept:
@@ -221,11 +209,10 @@ cdef ndarray binary_number(int operation, ndarray x, value, Number* number, int 
     cdef ndarray out = like(x)
     cdef const void* array = cnp.PyArray_DATA(x)
     cdef const void* scalar = <const void*>&number.wide if offset else <const void*>&number.narrow
-    run(
-        binary_loops[2 * operation + offset],
-        array if steps == X_STEPS else scalar, scalar if steps == X_STEPS else array,
-        cnp.PyArray_DATA(out), 1, cnp.PyArray_SIZE(x), 0, 0, steps,
-    )
+    if steps == X_STEPS:
+        run_flat(binary_loops[2 * operation + offset], array, scalar, out, steps)
+    else:
+        run_flat(binary_loops[2 * operation + offset], scalar, array, out, steps)
     return out
 
 
@@ -235,34 +222,25 @@ cdef ndarray binary_arrays(int operation, ndarray x, ndarray y):
         offset < 0 or cnp.PyArray_TYPE(y) != cnp.PyArray_TYPE(x) or not dense(x) or not dense(y)
     ):
         return binary_elsewhere(operation, x, y)
-    cdef binary_loop loop = binary_loops[2 * operation + offset]
-    cdef Py_ssize_t size = cnp.PyArray_SIZE(x)
-    cdef Py_ssize_t y_size = cnp.PyArray_SIZE(y)
-    cdef ndarray out
+    cdef range_loop loop = binary_loops[2 * operation + offset]
+    cdef Py_ssize_t x_size = cnp.PyArray_SIZE(x), y_size = cnp.PyArray_SIZE(y)
+    cdef ndarray out = None
+    cdef int steps
     if same_shape(x, y) and c_ordered(x) == c_ordered(y):
-        out = like(x)
-        run(loop, cnp.PyArray_DATA(x), cnp.PyArray_DATA(y), cnp.PyArray_DATA(out), 1, size, 0, 0,
-            BOTH_STEP)
+        out, steps = like(x), BOTH_STEP
+    elif y_size == 1 and cnp.PyArray_NDIM(y) <= cnp.PyArray_NDIM(x):
+        out, steps = like(x), X_STEPS
+    elif x_size == 1 and cnp.PyArray_NDIM(x) <= cnp.PyArray_NDIM(y):
+        out, steps = like(y), Y_STEPS
+    if out is not None:
+        run_flat(loop, cnp.PyArray_DATA(x), cnp.PyArray_DATA(y), out, steps)
         return out
-    if y_size == 1 and cnp.PyArray_NDIM(y) <= cnp.PyArray_NDIM(x):
-        out = like(x)
-        run(loop, cnp.PyArray_DATA(x), cnp.PyArray_DATA(y), cnp.PyArray_DATA(out), 1, size, 0, 0,
-            X_STEPS)
-        return out
-    if size == 1 and cnp.PyArray_NDIM(x) <= cnp.PyArray_NDIM(y):
-        out = like(y)
-        run(loop, cnp.PyArray_DATA(x), cnp.PyArray_DATA(y), cnp.PyArray_DATA(out), 1, y_size, 0, 0,
-            Y_STEPS)
-        return out
-    if size and y_size and c_ordered(x) and c_ordered(y):
-        out = broadcast(loop, x, y, offset, False) if y_size <= size else (
-            broadcast(loop, y, x, offset, True))
-        if out is not None:
-            return out
-    return binary_elsewhere(operation, x, y)
+    if x_size and y_size and c_ordered(x) and c_ordered(y):
+        out = broadcast(loop, x, y, False) if y_size <= x_size else broadcast(loop, y, x, True)
+    return out if out is not None else binary_elsewhere(operation, x, y)
 
 
-cdef ndarray broadcast(binary_loop loop, ndarray x, ndarray y, int offset, bint swapped):
+cdef ndarray broadcast(range_loop loop, ndarray x, ndarray y, bint swapped):
     """`y` has the shape of `x` but for leading and trailing axes of length 1; else None."""
     cdef int ndim = cnp.PyArray_NDIM(x)
     cdef int missing = ndim - cnp.PyArray_NDIM(y)
@@ -283,21 +261,27 @@ cdef ndarray broadcast(binary_loop loop, ndarray x, ndarray y, int offset, bint 
     if axis < ndim:
         return None
     cdef ndarray out = empty_like(x)
-    cdef const char* from_x = <const char*>cnp.PyArray_DATA(x)
-    cdef const char* from_y = <const char*>cnp.PyArray_DATA(y)
+    cdef point_args args
+    cdef Py_ssize_t i, step = middle * inner * cnp.PyArray_ITEMSIZE(x)
+    cdef char* from_x = <char*>cnp.PyArray_DATA(x)
+    cdef char* from_y = <char*>cnp.PyArray_DATA(y)
     cdef char* to = <char*>cnp.PyArray_DATA(out)
-    cdef Py_ssize_t step = middle * inner * (8 if offset else 4), i
-    if inner == 1:
-        if swapped:
-            run(loop, from_y, from_x, to, outer, middle, 0, middle, BOTH_STEP)
-        else:
-            run(loop, from_x, from_y, to, outer, middle, middle, 0, BOTH_STEP)
+    if inner == 1:      # all of `y` for each row of `x`
+        args.x, args.y = from_y if swapped else from_x, from_x if swapped else from_y
+        args.x_stride = 0 if swapped else middle
+        args.y_stride = middle if swapped else 0
+        args.out, args.columns, args.steps = to, middle, BOTH_STEP
+        run_range(loop, &args, outer, max(CHUNK // middle, 1), outer * middle)
         return out
-    for i in range(outer):
-        if swapped:
-            run(loop, from_y, from_x + i * step, to + i * step, middle, inner, 1, inner, Y_STEPS)
-        else:
-            run(loop, from_x + i * step, from_y, to + i * step, middle, inner, inner, 1, X_STEPS)
+    args.x_stride = 1 if swapped else inner
+    args.y_stride = inner if swapped else 1
+    args.columns, args.steps = inner, Y_STEPS if swapped else X_STEPS
+    for i in range(outer):      # an element of `y` for each row of `x`
+        args.x, args.y = from_y if swapped else from_x, from_x if swapped else from_y
+        args.out = to
+        run_range(loop, &args, middle, max(CHUNK // inner, 1), middle * inner)
+        from_x += step
+        to += step
     return out
 
 
@@ -331,16 +315,12 @@ cdef ndarray gradient(int operation, g, x, double a=0, double b=0):
         incoming = np.ascontiguousarray(g, dtype=real).reshape(g.shape)
         kept = np.ascontiguousarray(x, dtype=real).reshape(x.shape)
     out = like(kept)
-    cdef gradient_loop loop = gradient_loops[2 * operation + offset]
-    cdef const void* from_g = cnp.PyArray_DATA(incoming)
-    cdef const void* from_x = cnp.PyArray_DATA(kept)
-    cdef void* to = cnp.PyArray_DATA(out)
     cdef Py_ssize_t size = cnp.PyArray_SIZE(kept)
-    if size < LARGE:
-        loop(from_g, from_x, to, size, a, b)
-    else:
-        with nogil:
-            loop(from_g, from_x, to, size, a, b)
+    cdef point_args args
+    args.x, args.y = cnp.PyArray_DATA(kept), cnp.PyArray_DATA(incoming)
+    args.out = cnp.PyArray_DATA(out)
+    args.a, args.b = a, b
+    run_range(gradient_loops[2 * operation + offset], &args, size, CHUNK, size)
     return out
 
 
@@ -373,15 +353,14 @@ cdef inline bint pairs_with(ndarray x, y, int number) noexcept:
 
 cdef ndarray binary_into(int operation, ndarray x, y):
     cdef int offset = real_type(x), number = cnp.PyArray_TYPE(x)
-    cdef Number scalar
-    cdef void* target = cnp.PyArray_DATA(x)
+    cdef Number value
+    cdef const void* scalar
     if offset >= 0 and pairs_with(x, y, number):
-        run(binary_loops[2 * operation + offset], target, cnp.PyArray_DATA(<ndarray>y), target, 1,
-            cnp.PyArray_SIZE(x), 0, 0, BOTH_STEP)
-    elif offset >= 0 and ready_out(x, number) and read_number(y, &scalar):
-        run(binary_loops[2 * operation + offset], target,
-            <const void*>&scalar.wide if offset else <const void*>&scalar.narrow, target, 1,
-            cnp.PyArray_SIZE(x), 0, 0, X_STEPS)
+        run_flat(binary_loops[2 * operation + offset], cnp.PyArray_DATA(x),
+                 cnp.PyArray_DATA(<ndarray>y), x, BOTH_STEP)
+    elif offset >= 0 and ready_out(x, number) and read_number(y, &value):
+        scalar = <const void*>&value.wide if offset else <const void*>&value.narrow
+        run_flat(binary_loops[2 * operation + offset], cnp.PyArray_DATA(x), scalar, x, X_STEPS)
     else:
         with np.errstate(all="ignore"):
             NUMPY_BINARY[operation](x, y, out=x)
@@ -395,17 +374,12 @@ def div_(ndarray x not None, y): return binary_into(BINARY_div, x, y)
 
 
 def axpy_(ndarray x not None, y, double alpha):
-    cdef int offset = real_type(x), number = cnp.PyArray_TYPE(x)
-    cdef void* target = cnp.PyArray_DATA(x)
-    cdef const void* source
+    cdef int offset = real_type(x)
     cdef Py_ssize_t size = cnp.PyArray_SIZE(x)
-    if offset >= 0 and pairs_with(x, y, number):
-        source = cnp.PyArray_DATA(<ndarray>y)
-        if size < LARGE:
-            axpy_loops[offset](target, source, alpha, size)
-        else:
-            with nogil:
-                axpy_loops[offset](target, source, alpha, size)
+    cdef point_args args
+    if offset >= 0 and pairs_with(x, y, cnp.PyArray_TYPE(x)):
+        args.x, args.out, args.a = cnp.PyArray_DATA(<ndarray>y), cnp.PyArray_DATA(x), alpha
+        run_range(axpy_loops[offset], &args, size, CHUNK, size)
     else:
         with np.errstate(all="ignore"):
             np.add(x, np.multiply(y, alpha), out=x, casting="same_kind")

@@ -63,21 +63,38 @@ enum { GRADIENT_LIST(ENUM_GRADIENT) GRADIENT_COUNT };
 /* How the operands of `binary` move within a row. */
 enum { BOTH_STEP, X_STEPS, Y_STEPS };
 
-typedef void (*unary_loop)(const void *x, void *result, Py_ssize_t count, double a, double b);
-typedef void (*binary_loop)(const void *x, const void *y, void *result, Py_ssize_t rows,
-                            Py_ssize_t columns, Py_ssize_t x_stride, Py_ssize_t y_stride, int steps);
-typedef void (*gradient_loop)(const void *g, const void *x, void *result, Py_ssize_t count,
-                              double a, double b);
-typedef void (*axpy_loop)(void *x, const void *y, double alpha, Py_ssize_t count);
+typedef struct {
+    const void *x, *y;    /* y: right operand, or incoming gradient */
+    void *out;
+    double a, b;          /* parameters */
+    int steps;            /* binary alone, as the rest */
+    Py_ssize_t columns, x_stride, y_stride; /* of a row, and from row to row; no columns: one row */
+} point_args;
+
+/* Elements start to stop, of a binary operation with columns rows start to stop. */
+typedef void (*point_loop)(const void *args, Py_ssize_t start, Py_ssize_t stop);
 
 #define UNARY_LOOP(name, value)                                                                   \
-    static void R(unary_##name)(const void *in, void *result, Py_ssize_t count, double a_,        \
-                                double b_) {                                                      \
-        const real a = (real)a_, b = (real)b_;                                                    \
+    static void R(unary_##name)(const void *context, Py_ssize_t start, Py_ssize_t stop) {         \
+        const point_args *args = context;                                                         \
+        const real *in = args->x, a = (real)args->a, b = (real)args->b;                           \
+        real *out = args->out;                                                                    \
         (void)a, (void)b;                                                                         \
-        LUCID_LOOP for (Py_ssize_t i = 0; i < count; i++) {                                       \
-            const real x = ((const real *)in)[i];                                                 \
-            ((real *)result)[i] = (value);                                                        \
+        LUCID_LOOP for (Py_ssize_t i = start; i < stop; i++) {                                    \
+            const real x = in[i];                                                                 \
+            out[i] = (value);                                                                     \
+        }                                                                                         \
+    }
+
+#define GRADIENT_LOOP(name, value)                                                                \
+    static void R(gradient_##name)(const void *context, Py_ssize_t start, Py_ssize_t stop) {      \
+        const point_args *args = context;                                                         \
+        const real *in = args->x, *gradient = args->y, a = (real)args->a, b = (real)args->b;      \
+        real *out = args->out;                                                                    \
+        (void)a, (void)b;                                                                         \
+        LUCID_LOOP for (Py_ssize_t i = start; i < stop; i++) {                                    \
+            const real x = in[i], g = gradient[i];                                                \
+            out[i] = (value);                                                                     \
         }                                                                                         \
     }
 
@@ -88,28 +105,21 @@ typedef void (*axpy_loop)(void *x, const void *y, double alpha, Py_ssize_t count
     }
 
 #define BINARY_LOOP(name, value)                                                                  \
-    static void R(binary_##name)(const void *x_, const void *y_, void *result, Py_ssize_t rows,   \
-                                 Py_ssize_t columns, Py_ssize_t x_stride, Py_ssize_t y_stride,    \
-                                 int steps) {                                                     \
-        const real *left = x_, *right = y_;                                                       \
-        real *out = result;                                                                       \
+    static void R(binary_##name)(const void *context, Py_ssize_t start, Py_ssize_t stop) {        \
+        const point_args *args = context;                                                         \
+        const Py_ssize_t rows = args->columns ? stop - start : 1;                                 \
+        const Py_ssize_t columns = args->columns ? args->columns : stop - start;                  \
+        const Py_ssize_t x_stride = args->columns ? args->x_stride : args->steps != Y_STEPS;      \
+        const Py_ssize_t y_stride = args->columns ? args->y_stride : args->steps != X_STEPS;      \
+        const real *left = (const real *)args->x + start * x_stride;                              \
+        const real *right = (const real *)args->y + start * y_stride;                             \
+        real *out = (real *)args->out + start * (args->columns ? columns : 1);                    \
         for (Py_ssize_t row = 0; row < rows; row++) {                                             \
             const real one = *left, other = *right;                                               \
-            if (steps == BOTH_STEP) BINARY_ROW(left[i], right[i], value)                          \
-            else if (steps == X_STEPS) BINARY_ROW(left[i], other, value)                          \
+            if (args->steps == BOTH_STEP) BINARY_ROW(left[i], right[i], value)                    \
+            else if (args->steps == X_STEPS) BINARY_ROW(left[i], other, value)                    \
             else BINARY_ROW(one, right[i], value)                                                 \
             left += x_stride, right += y_stride, out += columns;                                  \
-        }                                                                                         \
-    }
-
-#define GRADIENT_LOOP(name, value)                                                                \
-    static void R(gradient_##name)(const void *gradient, const void *kept, void *result,          \
-                                   Py_ssize_t count, double a_, double b_) {                      \
-        const real a = (real)a_, b = (real)b_;                                                    \
-        (void)a, (void)b;                                                                         \
-        LUCID_LOOP for (Py_ssize_t i = 0; i < count; i++) {                                       \
-            const real g = ((const real *)gradient)[i], x = ((const real *)kept)[i];              \
-            ((real *)result)[i] = (value);                                                        \
         }                                                                                         \
     }
 
@@ -125,10 +135,10 @@ typedef void (*axpy_loop)(void *x, const void *y, double alpha, Py_ssize_t count
 #define LUCID_REAL_BODY "pointwise_body.h"
 #include "each_real.h"
 
-static const unary_loop LUCID_NAME(unary_loops)[] = {UNARY_LIST(PAIR_UNARY)};
-static const binary_loop LUCID_NAME(binary_loops)[] = {BINARY_LIST(PAIR_BINARY)};
-static const gradient_loop LUCID_NAME(gradient_loops)[] = {GRADIENT_LIST(PAIR_GRADIENT)};
-static const axpy_loop LUCID_NAME(axpy_loops)[] = {PAIR(axpy)};
+static const point_loop LUCID_NAME(unary_loops)[] = {UNARY_LIST(PAIR_UNARY)};
+static const point_loop LUCID_NAME(binary_loops)[] = {BINARY_LIST(PAIR_BINARY)};
+static const point_loop LUCID_NAME(gradient_loops)[] = {GRADIENT_LIST(PAIR_GRADIENT)};
+static const point_loop LUCID_NAME(axpy_loops)[] = {PAIR(axpy)};
 
 #else /* once per level and real type */
 
@@ -164,11 +174,12 @@ UNARY_LIST(UNARY_LOOP)
 BINARY_LIST(BINARY_LOOP)
 GRADIENT_LIST(GRADIENT_LOOP)
 
-/* x += alpha y */
-static void R(axpy)(void *x, const void *y, double alpha_, Py_ssize_t count) {
-    const real alpha = (real)alpha_;
-    LUCID_LOOP for (Py_ssize_t i = 0; i < count; i++)
-        ((real *)x)[i] = R(fma)(alpha, ((const real *)y)[i], ((real *)x)[i]);
+/* out += a x */
+static void R(axpy)(const void *context, Py_ssize_t start, Py_ssize_t stop) {
+    const point_args *args = context;
+    const real *x = args->x, a = (real)args->a;
+    real *out = args->out;
+    LUCID_LOOP for (Py_ssize_t i = start; i < stop; i++) out[i] = R(fma)(a, x[i], out[i]);
 }
 
 #endif

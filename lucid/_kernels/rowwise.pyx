@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t
 from numpy cimport NPY_DOUBLE, NPY_FLOAT, NPY_INT64, ndarray
 
 from lucid._kernels.arrays cimport empty, empty_like, ready
-from lucid._kernels.threads cimport parallel_for
+from lucid._kernels.loops cimport CHUNK, range_loop, real_type, run_range
 
 cnp.import_array()
 
@@ -49,24 +49,8 @@ cdef extern from *:
 
 cdef const row_loop* row_loops = ROW_LOOPS
 
-cdef enum:
-    UNLOCKED = 4096     # elements from which on a loop outlasts giving the interpreter lock away
-    CHUNK = 32768       # elements that one thread takes at a time
-
 
 # --- dispatch -------------------------------------------------------------------------------------
-
-cdef struct Job:
-    row_loop loop
-    const row_args* args
-    Py_ssize_t rows
-
-
-cdef void run_chunk(void* context, Py_ssize_t index) noexcept nogil:
-    cdef Job* job = <Job*>context
-    cdef Py_ssize_t start = index * job.args.chunk
-    job.loop(job.args, start, min(start + job.args.chunk, job.rows))
-
 
 cdef row_args prepared(ndarray x, void* out, Py_ssize_t columns, Py_ssize_t inner=1) noexcept:
     """Arguments for rows of (columns, inner) elements. Chunks depend on the size of a row alone."""
@@ -89,13 +73,11 @@ cdef void set_chunk(row_args* args, Py_ssize_t size) noexcept:
     args.chunk = max(args.chunk, 1)
 
 
-cdef void run(int operation, int kind, const row_args* args, Py_ssize_t rows) noexcept:
-    cdef Job job = Job(row_loops[2 * operation + kind], args, rows)
-    if rows * args.columns * args.inner < UNLOCKED:
-        job.loop(args, 0, rows)
-    else:
-        with nogil:
-            parallel_for(run_chunk, &job, (rows + args.chunk - 1) // args.chunk)
+cdef inline void run(int operation, int kind, const row_args* args, Py_ssize_t rows) noexcept:
+    run_range(
+        <range_loop>row_loops[2 * operation + kind], args, rows, args.chunk,
+        rows * args.columns * args.inner,
+    )
 
 
 cdef ndarray cells_for(row_args* args, Py_ssize_t rows, Py_ssize_t each):
@@ -118,12 +100,6 @@ cdef ndarray collected(ndarray cells, int kind, Py_ssize_t start, Py_ssize_t sto
 
 
 # --- operands -------------------------------------------------------------------------------------
-
-cdef inline int real_type(ndarray x) noexcept:
-    """0 for float32, 1 for float64, else -1: also the offset in the table of loops."""
-    cdef int number = cnp.PyArray_TYPE(x)
-    return 0 if number == NPY_FLOAT else 1 if number == NPY_DOUBLE else -1
-
 
 cdef inline int readable(x) noexcept:
     """The real type of an array that the loops can read as it is, else -1."""

@@ -30,7 +30,7 @@ typedef struct {
     Py_ssize_t g_stride;       /* 0: one gradient for all rows */
 } row_args;
 
-typedef void (*row_loop)(const row_args *args, Py_ssize_t start, Py_ssize_t stop);
+typedef void (*row_loop)(const void *args, Py_ssize_t start, Py_ssize_t stop);
 
 #define ROW_LIST(OP)                                                                              \
     OP(sum) OP(segment_sum) OP(collect) OP(column_sum) OP(amax) OP(amin)                       \
@@ -45,7 +45,11 @@ enum { ROW_LIST(ENUM_ROW) ROW_COUNT };
 /* The float32 loop of operation i at 2i, the float64 one at 2i + 1. */
 #define PAIR_ROW(name) LUCID_NAME(row_##name##_f32), LUCID_NAME(row_##name##_f64),
 #define ROW_LOOP(name)                                                                            \
-    static void R(row_##name)(const row_args *args, Py_ssize_t start, Py_ssize_t stop)
+    LUCID_INLINE void R(name##_rows)(const row_args *args, Py_ssize_t start, Py_ssize_t stop);    \
+    static void R(row_##name)(const void *args, Py_ssize_t start, Py_ssize_t stop) {              \
+        R(name##_rows)(args, start, stop);                                                        \
+    }                                                                                             \
+    LUCID_INLINE void R(name##_rows)(const row_args *args, Py_ssize_t start, Py_ssize_t stop)
 #endif
 
 #ifndef LUCID_REAL_BODY /* once per level */
@@ -74,36 +78,42 @@ LUCID_INLINE R(vector) R(load)(const real *x) {
 
 /* name(x, y, z, m, n): the sum over i < n of `value`, in terms of a = x[i], b = y[i], c = z[i], m. */
 #define LANE_SUM(name, value)                                                                     \
-    LUCID_INLINE double R(name)(const real *x, const real *y, const real *z, real m,              \
-                                Py_ssize_t count) {                                               \
-        double total = 0, lost = 0;                                                               \
-        for (Py_ssize_t i = 0; i < count;) {                                                      \
-            const Py_ssize_t end = count - i < BLOCK ? count : i + BLOCK;                         \
-            double part[4] = {0};                                                                 \
-            if (end - i >= WIDTH) {                                                               \
-                R(vector) lanes[4] = {{0}};                                                       \
-                for (; i + 4 * WIDTH <= end; i += 4 * WIDTH)                                      \
-                    for (int k = 0; k < 4; k++) {                                                 \
-                        const Py_ssize_t at = i + k * WIDTH;                                      \
-                        const R(vector) a = R(load)(x + at), b = R(load)(y + at),                 \
-                                        c = R(load)(z + at);                                      \
-                        (void)b, (void)c;                                                         \
-                        lanes[k] += (value);                                                      \
-                    }                                                                             \
-                for (; i + WIDTH <= end; i += WIDTH) {                                            \
-                    const R(vector) a = R(load)(x + i), b = R(load)(y + i), c = R(load)(z + i);   \
+    LUCID_INLINE double R(name##_block)(const real *x, const real *y, const real *z, real m,      \
+                                        Py_ssize_t count) {                                       \
+        double total = 0;                                                                         \
+        Py_ssize_t i = 0;                                                                         \
+        if (count >= WIDTH) {                                                                     \
+            R(vector) lanes[4] = {{0}};                                                           \
+            for (; i + 4 * WIDTH <= count; i += 4 * WIDTH)                                        \
+                for (int k = 0; k < 4; k++) {                                                     \
+                    const Py_ssize_t at = i + k * WIDTH;                                          \
+                    const R(vector) a = R(load)(x + at), b = R(load)(y + at), c = R(load)(z + at); \
                     (void)b, (void)c;                                                             \
-                    lanes[0] += (value);                                                          \
+                    lanes[k] += (value);                                                          \
                 }                                                                                 \
-                lanes[0] = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);                         \
-                for (int l = 0; l < WIDTH; l++) part[l & 3] += (double)lanes[0][l];               \
-            }                                                                                     \
-            for (; i < end; i++) {                                                                \
-                const real a = x[i], b = y[i], c = z[i];                                          \
+            for (; i + WIDTH <= count; i += WIDTH) {                                              \
+                const R(vector) a = R(load)(x + i), b = R(load)(y + i), c = R(load)(z + i);       \
                 (void)b, (void)c;                                                                 \
-                part[i & 3] += (double)(value);                                                   \
+                lanes[0] += (value);                                                              \
             }                                                                                     \
-            const double block = (part[0] + part[1]) + (part[2] + part[3]);                       \
+            lanes[0] = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);                             \
+            double part[4] = {0};                                                                 \
+            for (int l = 0; l < WIDTH; l++) part[l & 3] += (double)lanes[0][l];                   \
+            total = (part[0] + part[1]) + (part[2] + part[3]);                                    \
+        }                                                                                         \
+        for (; i < count; i++) {                                                                  \
+            const real a = x[i], b = y[i], c = z[i];                                              \
+            (void)b, (void)c;                                                                     \
+            total += (double)(value);                                                             \
+        }                                                                                         \
+        return total;                                                                             \
+    }                                                                                             \
+    static double R(name)(const real *x, const real *y, const real *z, real m, Py_ssize_t count) { \
+        if (count <= BLOCK) return R(name##_block)(x, y, z, m, count);                            \
+        double total = 0, lost = 0;                                                               \
+        for (Py_ssize_t i = 0; i < count; i += BLOCK) {                                           \
+            const double block = R(name##_block)(x + i, y + i, z + i, m,                          \
+                                                 count - i < BLOCK ? count - i : BLOCK);          \
             const double next = total + block, added = next - total;                              \
             lost += (total - (next - added)) + (block - added);                                   \
             total = next;                                                                         \
@@ -120,39 +130,37 @@ LANE_SUM(lane_centred_dot3, (a - m) * b * c)
 
 static double R(total)(const real *x, Py_ssize_t count) { return R(lane_sum)(x, x, x, 0, count); }
 
+/* The one that is greater (less), or NaN. */
+#define EITHER(v, BETTER, best) ((((v)BETTER(best)) | ((v) != (v))) ? (v) : (best))
+
 /* The largest or smallest value; NaN wins. */
-#define EXTREME(name, OR_NAN_OR)                                                                  \
+#define EXTREME(name, BETTER)                                                                  \
+    LUCID_INLINE R(vector) R(name##_of)(R(vector) v, R(vector) best) {                            \
+        const R(mask) better = (R(mask))((v BETTER best) | (v != v));                          \
+        return (R(vector))((better & (R(mask))v) | (~better & (R(mask))best));                    \
+    }                                                                                             \
     static real R(name)(const real *x, Py_ssize_t count) {                                        \
         real best = x[0];                                                                         \
         Py_ssize_t i = 1;                                                                         \
         if (count >= WIDTH) {                                                                     \
             R(vector) lanes[4] = {R(load)(x), R(load)(x), R(load)(x), R(load)(x)};                \
-            for (i = 0; i + 4 * WIDTH <= count; i += 4 * WIDTH)                                   \
-                for (int k = 0; k < 4; k++) {                                                     \
-                    const R(vector) v = R(load)(x + i + k * WIDTH);                               \
-                    const R(mask) better = (R(mask))((v OR_NAN_OR lanes[k]) | (v != v));          \
-                    lanes[k] = (R(vector))((better & (R(mask))v) | (~better & (R(mask))lanes[k])); \
-                }                                                                                 \
-            for (; i + WIDTH <= count; i += WIDTH) {                                              \
-                const R(vector) v = R(load)(x + i);                                               \
-                const R(mask) better = (R(mask))((v OR_NAN_OR lanes[0]) | (v != v));              \
-                lanes[0] = (R(vector))((better & (R(mask))v) | (~better & (R(mask))lanes[0]));    \
-            }                                                                                     \
-            for (int k = 1; k < 4; k++) {                                                         \
-                const R(mask) better = (R(mask))((lanes[k] OR_NAN_OR lanes[0]) |                  \
-                                                 (lanes[k] != lanes[k]));                         \
-                lanes[0] = (R(vector))((better & (R(mask))lanes[k]) |                             \
-                                       (~better & (R(mask))lanes[0]));                            \
-            }                                                                                     \
-            real lane[WIDTH];                                                                     \
-            memcpy(lane, &lanes[0], sizeof lane);                                                 \
-            for (Py_ssize_t half = WIDTH / 2; half > 0; half /= 2)                                \
-                for (Py_ssize_t l = 0; l < half; l++)                                             \
-                    lane[l] = (lane[l + half] OR_NAN_OR lane[l]) | (lane[l + half] != lane[l + half]) \
-                        ? lane[l + half] : lane[l];                                               \
-            best = lane[0];                                                                       \
+            for (i = WIDTH; i + 4 * WIDTH <= count; i += 4 * WIDTH)                               \
+                for (int k = 0; k < 4; k++)                                                       \
+                    lanes[k] = R(name##_of)(R(load)(x + i + k * WIDTH), lanes[k]);                \
+            for (; i + WIDTH <= count; i += WIDTH)                                                \
+                lanes[0] = R(name##_of)(R(load)(x + i), lanes[0]);                                \
+            lanes[0] = R(name##_of)(lanes[0], lanes[1]);                                          \
+            lanes[1] = R(name##_of)(lanes[2], lanes[3]);                                          \
+            lanes[0] = R(name##_of)(lanes[0], lanes[1]);                                          \
+            real four[4];                                                                         \
+            for (int l = 0; l < 4; l++) four[l] = lanes[0][l % WIDTH];                            \
+            for (int l = 4; l < WIDTH; l++)                                                       \
+                four[l & 3] = EITHER(lanes[0][l], BETTER, four[l & 3]);                        \
+            four[0] = EITHER(four[0], BETTER, four[1]);                                        \
+            four[2] = EITHER(four[2], BETTER, four[3]);                                        \
+            best = EITHER(four[0], BETTER, four[2]);                                           \
         }                                                                                         \
-        for (; i < count; i++) best = (x[i] OR_NAN_OR best) | (x[i] != x[i]) ? x[i] : best;       \
+        for (; i < count; i++) best = EITHER(x[i], BETTER, best);                              \
         return best;                                                                              \
     }
 
@@ -215,7 +223,7 @@ ROW_LOOP(column_sum) {
 EXTREME_ROWS(amax, largest)
 EXTREME_ROWS(amin, smallest)
 
-#define EXTREME_COLUMNS(name, OR_NAN_OR)                                                          \
+#define EXTREME_COLUMNS(name, BETTER)                                                          \
     ROW_LOOP(name) {                                                                              \
         const Py_ssize_t inner = args->inner;                                                     \
         for (Py_ssize_t row = start; row < stop; row++) {                                         \
@@ -225,7 +233,7 @@ EXTREME_ROWS(amin, smallest)
             for (Py_ssize_t i = 1; i < args->columns; i++) {                                      \
                 x += inner;                                                                       \
                 LUCID_LOOP for (Py_ssize_t j = 0; j < inner; j++)                                 \
-                    out[j] = (x[j] OR_NAN_OR out[j]) | (x[j] != x[j]) ? x[j] : out[j];            \
+                    out[j] = EITHER(x[j], BETTER, out[j]);                                        \
             }                                                                                     \
         }                                                                                         \
     }
@@ -285,12 +293,12 @@ LUCID_INLINE void R(scatter)(real *rows, Py_ssize_t height, Py_ssize_t columns, 
 
 /* Leaves exp(x - largest) in the tile. */
 LUCID_INLINE void R(tile_exp)(R(tile) tile, Py_ssize_t columns, real *most, real *sum) {
-    for (int i = 0; i < TILE_ROWS; i++) most[i] = tile[0][i], sum[i] = 0;
+    LUCID_LOOP for (int i = 0; i < TILE_ROWS; i++) most[i] = tile[0][i], sum[i] = 0;
     for (Py_ssize_t j = 1; j < columns; j++)
-        for (int i = 0; i < TILE_ROWS; i++)
-            most[i] = (tile[j][i] > most[i]) | (tile[j][i] != tile[j][i]) ? tile[j][i] : most[i];
+        LUCID_LOOP for (int i = 0; i < TILE_ROWS; i++)
+            most[i] = EITHER(tile[j][i], >, most[i]);
     for (Py_ssize_t j = 0; j < columns; j++)
-        for (int i = 0; i < TILE_ROWS; i++) {
+        LUCID_LOOP for (int i = 0; i < TILE_ROWS; i++) {
             tile[j][i] = R(exp_negative)(tile[j][i] - most[i]);
             sum[i] += tile[j][i];
         }
@@ -344,9 +352,9 @@ ROW_LOOP(softmax) {
         real most[TILE_ROWS], sum[TILE_ROWS];
         R(gather)((const real *)args->x + row * columns, height, columns, tile);
         R(tile_exp)(tile, columns, most, sum);
-        for (int i = 0; i < TILE_ROWS; i++) sum[i] = 1 / sum[i];
+        LUCID_LOOP for (int i = 0; i < TILE_ROWS; i++) sum[i] = 1 / sum[i];
         for (Py_ssize_t j = 0; j < columns; j++)
-            for (int i = 0; i < TILE_ROWS; i++) tile[j][i] *= sum[i];
+            LUCID_LOOP for (int i = 0; i < TILE_ROWS; i++) tile[j][i] *= sum[i];
         R(scatter)((real *)args->out + row * columns, height, columns, tile);
     }
 }
@@ -359,7 +367,7 @@ ROW_LOOP(log_softmax) {
         real *out = (real *)args->out + row * columns;
         real most[TILE_ROWS], sum[TILE_ROWS];
         R(exp_sums)(x, height, columns, most, sum);
-        for (int i = 0; i < TILE_ROWS; i++) sum[i] = R(log)(sum[i]);
+        LUCID_LOOP for (int i = 0; i < TILE_ROWS; i++) sum[i] = R(log)(sum[i]);
         for (Py_ssize_t i = 0; i < height; i++)
             LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
                 out[i * columns + j] = (x[i * columns + j] - most[i]) - sum[i];
@@ -411,7 +419,7 @@ ROW_LOOP(cross_entropy) {
         const real *rows = (const real *)args->x + row * columns;
         real largest[TILE_ROWS], sum[TILE_ROWS], log_sum[TILE_ROWS];
         R(exp_sums)(rows, height, columns, largest, sum);
-        for (int i = 0; i < TILE_ROWS; i++) log_sum[i] = R(log)(sum[i]), sum[i] = 1 / sum[i];
+        LUCID_LOOP for (int i = 0; i < TILE_ROWS; i++) log_sum[i] = R(log)(sum[i]), sum[i] = 1 / sum[i];
         for (Py_ssize_t i = 0; i < height; i++) {
             const int64_t target = args->target[row + i];
             const real *x = rows + i * columns;
@@ -471,7 +479,7 @@ ROW_LOOP(cross_entropy_backward) {
             R(tile) tile;
             R(gather)(rows, height, columns, tile);
             for (Py_ssize_t j = 0; j < columns; j++)
-                for (int i = 0; i < TILE_ROWS; i++)
+                LUCID_LOOP for (int i = 0; i < TILE_ROWS; i++)
                     tile[j][i] = R(exp_negative)(tile[j][i] - base[i]) * factor[i];
             R(scatter)(outs, height, columns, tile);
         }

@@ -7,8 +7,6 @@ import operator
 import os
 
 cdef extern from "threads.h" nogil:
-    struct pool_t "lucid_pool":
-        pass
     int lucid_pool_init(int threads)
     void lucid_parallel_for(task_t task, void* context, Py_ssize_t count)
 

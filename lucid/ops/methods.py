@@ -1,42 +1,40 @@
-"""Attaches the operations to :class:`lucid.Tensor` as methods and operators."""
+"""Attaches the operations to :class:`lucid.Tensor` as methods, operators and properties.
+
+Each family lists its own: ``METHODS`` names functions that are methods as they are, and
+``METHOD_FORMS`` those whose method takes its arguments differently.
+"""
 
 from __future__ import annotations
 
-from typing import Any
-
+from lucid import random
 from lucid._core.tensor import Tensor
 from lucid.ops import (
     comparison,
+    conversion,
+    creation,
+    decompositions,
     functions,
     indexing,
+    join,
     matrix,
+    neural,
+    norms,
     pointwise,
     reduction,
     shape,
     sorting,
 )
 
+FAMILIES = (
+    pointwise, functions, comparison, reduction, sorting, shape, join, indexing, creation,
+    conversion, matrix, decompositions, norms, neural, random,
+)  # fmt: skip
 
-Tensor.__matmul__ = matrix.matmul
-Tensor.__getitem__ = lambda self, key: indexing.getitem(self, indexing.plain_key(key))
-
-
-def _setitem(self: Tensor, key: Any, value: Any) -> None:
-    indexing.setitem_(self, value, indexing.plain_key(key))
-
-
-Tensor.__setitem__ = _setitem
-
-for _module in (pointwise, functions, reduction, comparison, sorting):
-    for _name in _module.METHODS:
-        setattr(Tensor, _name, getattr(_module, _name))
-    for _name, _function in (
-        getattr(_module, "METHOD_FORMS", {}) | getattr(_module, "OPERATORS", {})
-    ).items():
-        setattr(Tensor, _name, _function)
-    for _name, _function in getattr(_module, "PROPERTIES", {}).items():
+for _family in FAMILIES:
+    for _name in _family.METHODS:
+        setattr(Tensor, _name, getattr(_family, _name))
+    for _table in ("METHOD_FORMS", "OPERATORS"):
+        for _name, _function in getattr(_family, _table, {}).items():
+            setattr(Tensor, _name, _function)
+    for _name, _function in getattr(_family, "PROPERTIES", {}).items():
         setattr(Tensor, _name, property(_function))
-
-for _module, _names in ((matrix, "matmul"), (shape, "transpose")):
-    for _name in _names.split():
-        setattr(Tensor, _name, getattr(_module, _name))

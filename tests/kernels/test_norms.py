@@ -351,7 +351,7 @@ def test_scale_rounds_the_float64_product_once(dtype, layout):
         np.testing.assert_array_equal(np.signbit(got)[finite], np.signbit(want)[finite])
 
 
-@pytest.mark.parametrize("factor", [1.0, 0.5, 1 / 3, -2.0**-9, 1e-7, 4096.7, 2.0**-24, 1e300])
+@pytest.mark.parametrize("factor", [1.0, 0.5, 1 / 3, -(2.0**-9), 1e-7, 4096.7, 2.0**-24, 1e300])
 def test_scale_every_float16(factor):
     source = np.arange(65536, dtype=np.uint16).view(np.float16)
     array = source.copy()

@@ -1,0 +1,31 @@
+"""What is done to the parameters of a model as a whole; first of all, gradient norms."""
+
+from lucid.nn.utils.grad import (
+    AutoClip,
+    adaptive_clip_grad,
+    clip_grad_norm,
+    clip_grad_norm_,
+    clip_grad_norm_by_group,
+    clip_grad_norm_per_parameter,
+    clip_grad_value,
+    clip_grad_value_,
+    clip_grads_with_norm_,
+    clipped,
+    get_total_norm,
+    grad_norm,
+)
+
+__all__ = [
+    "AutoClip",
+    "adaptive_clip_grad",
+    "clip_grad_norm",
+    "clip_grad_norm_",
+    "clip_grad_norm_by_group",
+    "clip_grad_norm_per_parameter",
+    "clip_grad_value",
+    "clip_grad_value_",
+    "clip_grads_with_norm_",
+    "clipped",
+    "get_total_norm",
+    "grad_norm",
+]
