@@ -369,6 +369,7 @@ from lucid.ops.creation import (
     zeros_like,
 )
 from lucid.ops.conversion import can_cast, promote_types, result_type
+from lucid.ops import methods as _methods  # attaches the operations to Tensor
 from lucid.ops.matrix import (
     addbmm,
     addmm,
@@ -393,7 +394,7 @@ from lucid.ops.matrix import (
 from lucid.ops.decompositions import cholesky, det, inverse, logdet, matrix_power, pinv, qr, slogdet
 from lucid.ops.norms import cdist, dist
 from lucid.ops.neural import log_softmax, softmax
-from lucid.random import (
+from lucid.ops.random import (
     Generator,
     bernoulli,
     get_rng_state,

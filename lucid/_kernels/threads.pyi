@@ -10,3 +10,6 @@ def set_num_threads(n: SupportsIndex) -> None:
 
 def _visits(count: int, nested: bool = False) -> list[int]:
     """How often `parallel_for` ran each of `count` tasks (all 1 if it is right); for the tests."""
+
+def _usable_cpus() -> int:
+    """CPUs that this process may run on."""

@@ -6,7 +6,6 @@ Each family lists its own: ``METHODS`` names functions that are methods as they 
 
 from __future__ import annotations
 
-from lucid import random
 from lucid._core.tensor import Tensor
 from lucid.ops import (
     comparison,
@@ -20,6 +19,7 @@ from lucid.ops import (
     neural,
     norms,
     pointwise,
+    random,
     reduction,
     shape,
     sorting,

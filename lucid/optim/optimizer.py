@@ -92,8 +92,8 @@ class Optimizer:
         param_groups: the groups, dicts of ``"params"`` and options.
         state: by parameter, what the optimizer remembers of it.
         max_grad_norm: the argument; may be set at any time.
-        last_grad_norm: the norm of the gradients at the last step, before clipping; ``None`` if it
-            was not measured.
+        last_grad_norm: the norm of the gradients, before clipping, at the last step that had a
+            ``max_grad_norm``; ``None`` before the first.
 
     Raises:
         TypeError: ``params`` holds something that is no floating-point or complex tensor.
@@ -395,6 +395,10 @@ class Optimizer:
     ) -> RemovableHandle:
         """Calls ``hook(optimizer)`` after loading."""
         return RemovableHandle(self._load_state_dict_post_hooks, hook, first=prepend)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the hooks, which often are no functions that can be pickled."""
+        return {key: [] if key.endswith("_hooks") else v for key, v in vars(self).items()}
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]

@@ -532,15 +532,19 @@ def test_states_that_do_not_fit_are_refused_and_nothing_changes():
     refused(r"parameter 0: exp_avg must have shape \(2,\); got \(3,\)", state=state)
 
 
-def test_deepcopy_and_pickle_of_the_optimizer():
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
+def test_a_copy_of_the_optimizer_has_parameters_of_its_own(copied):
     p = Tensor([1.0], requires_grad=True)
     optimizer = optim.SGD([p], lr=0.5, momentum=0.9)
+    optimizer.register_step_post_hook(lambda *_: None)
     p.grad = Tensor([1.0])
     optimizer.step()
-    other = copy.deepcopy(optimizer)
+    other = copied(optimizer)
     q = other.param_groups[0]["params"][0]
     assert q is not p
+    q.grad = Tensor([1.0])
     other.step()
+    assert p.item() == 0.5
     optimizer.step()
     assert q.item() == p.item()
 
