@@ -326,7 +326,7 @@ def linspace(
 
     Example:
         >>> lucid.linspace(0, 1, 5)
-        tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
+        tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
     as_device(device)
     out = np.linspace(_number(start), _number(end), _count(steps, "linspace"))

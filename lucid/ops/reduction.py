@@ -134,7 +134,7 @@ def mean(x: Array, dim: Any = None, keepdim: bool = False, dtype: Any = None) ->
 
     Example:
         >>> lucid.mean(lucid.tensor([[1.0, 2.0], [3.0, 5.0]]), 0)
-        tensor([2. , 3.5])
+        tensor([2.0000, 3.5000])
     """
     if dtype is not None:
         x = x.astype(dtypes.as_dtype(dtype, "mean"), copy=False)
@@ -783,7 +783,7 @@ def logcumsumexp(x: Array, dim: int) -> Array:
 
     Example:
         >>> lucid.logcumsumexp(lucid.tensor([0.0, 0.0, 0.0]), 0)
-        tensor([0.    , 0.6931, 1.0986])
+        tensor([0.0000, 0.6931, 1.0986])
     """
     if x.dtype.kind != "f":
         raise RuntimeError(f"logcumsumexp: x must be floating point; got {x.dtype}")
@@ -913,7 +913,7 @@ def logsumexp(x: Array, dim: Any = None, keepdim: bool = False) -> Array:
 
     Example:
         >>> lucid.logsumexp(lucid.tensor([1000.0, 1000.0]), 0)
-        tensor(1000.6931)
+        tensor(1000.6932)
     """
     axes = _axes(dim, x.ndim, "logsumexp")
     if x.size == 0:

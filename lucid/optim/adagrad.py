@@ -48,7 +48,7 @@ class Adagrad(Optimizer):
     Example:
         >>> from lucid import Tensor
         >>> weight = Tensor([1.0, 2.0], requires_grad=True)
-        >>> optimizer = Adagrad([weight], lr=0.1)
+        >>> optimizer = lucid.optim.Adagrad([weight], lr=0.1)
         >>> weight.grad = Tensor([0.5, -3.0])
         >>> optimizer.step()
         >>> [round(w, 3) for w in weight.tolist()]
@@ -131,7 +131,7 @@ class Adadelta(Optimizer):
     Example:
         >>> from lucid import Tensor
         >>> weight = Tensor([1.0, 2.0], requires_grad=True)
-        >>> optimizer = Adadelta([weight])
+        >>> optimizer = lucid.optim.Adadelta([weight])
         >>> weight.grad = Tensor([0.5, -3.0])
         >>> optimizer.step()
         >>> [round(w, 3) for w in weight.tolist()]

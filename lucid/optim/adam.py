@@ -51,7 +51,7 @@ class Adam(Optimizer):
     Example:
         >>> from lucid import Tensor
         >>> weight = Tensor([1.0, 2.0], requires_grad=True)
-        >>> optimizer = Adam([weight], lr=0.1)
+        >>> optimizer = lucid.optim.Adam([weight], lr=0.1)
         >>> weight.grad = Tensor([0.5, -3.0])
         >>> optimizer.step()
         >>> [round(w, 3) for w in weight.tolist()]
@@ -146,7 +146,7 @@ class AdamW(Adam):
     Example:
         >>> from lucid import Tensor
         >>> weight = Tensor([1.0, 2.0], requires_grad=True)
-        >>> optimizer = AdamW([weight], lr=0.1, weight_decay=0.5)
+        >>> optimizer = lucid.optim.AdamW([weight], lr=0.1, weight_decay=0.5)
         >>> weight.grad = Tensor([0.5, -3.0])
         >>> optimizer.step()
         >>> [round(w, 3) for w in weight.tolist()]
@@ -210,7 +210,7 @@ class Adamax(Optimizer):
     Example:
         >>> from lucid import Tensor
         >>> weight = Tensor([1.0, 2.0], requires_grad=True)
-        >>> optimizer = Adamax([weight], lr=0.1)
+        >>> optimizer = lucid.optim.Adamax([weight], lr=0.1)
         >>> weight.grad = Tensor([0.5, -3.0])
         >>> optimizer.step()
         >>> [round(w, 3) for w in weight.tolist()]
@@ -300,7 +300,7 @@ class NAdam(Optimizer):
     Example:
         >>> from lucid import Tensor
         >>> weight = Tensor([1.0, 2.0], requires_grad=True)
-        >>> optimizer = NAdam([weight], lr=0.1)
+        >>> optimizer = lucid.optim.NAdam([weight], lr=0.1)
         >>> weight.grad = Tensor([0.5, -3.0])
         >>> optimizer.step()
         >>> [round(w, 3) for w in weight.tolist()]
@@ -403,7 +403,7 @@ class RAdam(Optimizer):
     Example:
         >>> from lucid import Tensor
         >>> weight = Tensor([1.0, 2.0], requires_grad=True)
-        >>> optimizer = RAdam([weight], lr=0.1)
+        >>> optimizer = lucid.optim.RAdam([weight], lr=0.1)
         >>> weight.grad = Tensor([0.5, -3.0])
         >>> optimizer.step()
         >>> [round(w, 3) for w in weight.tolist()]

@@ -50,7 +50,7 @@ class ASGD(Optimizer):
     Example:
         >>> from lucid import Tensor
         >>> weight = Tensor([1.0, 2.0], requires_grad=True)
-        >>> optimizer = ASGD([weight], lr=0.1)
+        >>> optimizer = lucid.optim.ASGD([weight], lr=0.1)
         >>> weight.grad = Tensor([0.5, -3.0])
         >>> optimizer.step()
         >>> [round(w, 3) for w in weight.tolist()]

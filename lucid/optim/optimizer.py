@@ -102,10 +102,10 @@ class Optimizer:
 
     Example:
         >>> from lucid import Tensor
-        >>> class SignDescent(Optimizer):
+        >>> class SignDescent(lucid.optim.Optimizer):
         ...     def update(self, group, params, grads, states, grad_scale):
         ...         for param, grad in zip(params, grads):
-        ...             param -= group["lr"] * np.sign(grad_scale * grad)
+        ...             param -= group["lr"] * (1 - 2 * (grad_scale * grad < 0))
         >>> weight = Tensor([1.0, 2.0], requires_grad=True)
         >>> weight.grad = Tensor([0.5, -3.0])
         >>> SignDescent([weight], {"lr": 0.5}).step()
