@@ -81,6 +81,7 @@ LUCID_INLINE R(vector) R(load)(const real *x) {
     LUCID_INLINE double R(name##_block)(const real *x, const real *y, const real *z, real m,      \
                                         Py_ssize_t count) {                                       \
         double total = 0;                                                                         \
+        (void)m;                                                                                  \
         Py_ssize_t i = 0;                                                                         \
         if (count >= WIDTH) {                                                                     \
             R(vector) lanes[4] = {{0}};                                                           \
