@@ -14,7 +14,8 @@
 #include <math.h>
 #include <stdint.h>
 
-#ifndef LUCID_INLINE
+#ifndef LUCID_VECTOR_MATH
+#define LUCID_VECTOR_MATH
 #define LUCID_INLINE static inline __attribute__((always_inline))
 
 /* "Iterations are independent": lets an output be the input itself. */
