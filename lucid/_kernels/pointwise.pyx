@@ -185,9 +185,9 @@ cdef inline void run_flat(
 
 cdef inline bint same_shape(ndarray x, ndarray y) noexcept:
     cdef int ndim = cnp.PyArray_NDIM(x)
-    return ndim == cnp.PyArray_NDIM(y) and memcmp(
+    return ndim == cnp.PyArray_NDIM(y) and (ndim == 0 or memcmp(
         cnp.PyArray_DIMS(x), cnp.PyArray_DIMS(y), ndim * sizeof(cnp.npy_intp)
-    ) == 0
+    ) == 0)
 
 
 cdef ndarray binary(int operation, x, y):
