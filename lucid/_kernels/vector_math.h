@@ -162,8 +162,8 @@ LUCID_INLINE real R(log_parts)(real x, real *e) {
 }
 
 /* log(1 + f) = f - rest, by the series of atanh in s = f / (2 + f). `rest` is
- * f^2/2 - s (f^2/2 + ..),
- * small beside f, so that its rounding hardly counts. `low` is added where it is lost least. */
+ * f^2/2 - s (f^2/2 + ..), small beside f, so that its rounding hardly counts. `low` is added
+ * where it is lost least. */
 LUCID_INLINE real R(log_rest)(real f, real low) {
     real s = f / (2 + f), z = s * s, half_square = (real)0.5 * f * f;
     real series = z * (LUCID_DOUBLE
@@ -266,8 +266,8 @@ LUCID_INLINE real R(erf)(real x) {
 }
 
 /* exp(-x^2 / 2) and the standard normal distribution function at x, without cancellation at
- * negative x: there it is exp(-x^2 / 2) erfcx(-x / sqrt(2)) / 2, and the scaled complementary error function
- * t P(t), t = 1 / (1 + c a), is smooth. */
+ * negative x: there it is exp(-x^2 / 2) erfcx(-x / sqrt(2)) / 2, and the scaled complementary
+ * error function t P(t), t = 1 / (1 + c a), is smooth. */
 LUCID_INLINE real R(normal)(real x, real *bell) {
     const real c = (real)(LUCID_DOUBLE ? 0x1.3333333333333p-2 : 0x1.666666p-2);
     real a = R(abs)(x) * (real)0x1.6a09e667f3bcdp-1;
