@@ -67,6 +67,8 @@ def gradcheck(
             checked, _numerical(func, tensors, [x for _, x in checked], j, eps), strict=True
         ):
             analytical = _analytical(y, x)
+            if not analytical.size:
+                continue
             if not np.allclose(analytical, numerical, rtol, atol, equal_nan=True):
                 if not raise_exception:
                     return False
@@ -173,5 +175,5 @@ def _numerical(
                 rows.append(row)
         finally:
             x._data = original
-        jacobians.append(np.array(rows).reshape(original.size, rows[0].size if rows else 0))
+        jacobians.append(np.array(rows))
     return jacobians
