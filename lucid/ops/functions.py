@@ -625,8 +625,13 @@ def xlogy(x: Array, y: Array) -> Array:
     """
 
 
+def _xlogy_x(F: Any, g: Any, x: Any, y: Any) -> Any:
+    no_logarithm = F.le(y, 0) if hasattr(y, "dtype") else y <= 0
+    return F.where(F.logical_and(F.eq(x, 0), no_logarithm), 0.0, F.xlogy(g, y))
+
+
 xlogy.gradient(
-    x=lambda F, g, x, y: F.mul(g, F.xlogy(F.cast(F.ne(x, 0), g.dtype), y)),
+    x=_xlogy_x,
     y=lambda F, g, x, y: F.div(F.mul(g, x), y),
 )
 xlogy_ = in_place(xlogy)
