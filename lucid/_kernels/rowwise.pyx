@@ -212,7 +212,7 @@ cdef bint plan(ndarray x, axis, bint keepdims, Reduction* todo) except -1:
 cdef ndarray total(x, axis, bint keepdims, bint average):
     cdef int kind = readable(x)
     cdef Reduction todo
-    if kind < 0 or not plan(x, axis, keepdims, &todo):
+    if kind < 0 or not plan(x, axis, keepdims, &todo) or todo.count == 0:
         with np.errstate(all="ignore"):
             return np.asarray((np.mean if average else np.sum)(x, axis=axis, keepdims=keepdims))
     cdef ndarray out = empty(todo.ndim, todo.shape, cnp.PyArray_TYPE(<ndarray>x)), cells

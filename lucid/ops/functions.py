@@ -38,7 +38,7 @@ def is_complex(x: Any) -> bool:
     return isinstance(x, complex) or (getattr(x, "dtype", None) is not None and x.dtype.kind == "c")
 
 
-def conjugated(F: Any, x: Any) -> Any:  # noqa: N803
+def conjugated(F: Any, x: Any) -> Any:
     """The complex conjugate, as a rule needs it; real numbers as they are."""
     if isinstance(x, complex):
         return x.conjugate()
@@ -274,12 +274,12 @@ def atan2(x: Array, y: Array) -> Array:
     """
 
 
-def _atan2_factor(F: Any, g: Any, x: Any, y: Any) -> Any:  # noqa: N803
+def _atan2_factor(F: Any, g: Any, x: Any, y: Any) -> Any:
     squares = F.add(_squared(F, x), _squared(F, y))
     return F.where(F.eq(squares, 0), 0.0, F.div(g, squares))
 
 
-def _squared(F: Any, x: Any) -> Any:  # noqa: N803
+def _squared(F: Any, x: Any) -> Any:
     return x * x if isinstance(x, (int, float)) else F.square(x)
 
 
@@ -329,7 +329,7 @@ def tanh(x: Array) -> Array:
     """
 
 
-def _tanh_backward(F: Any, g: Any, out: Any) -> Any:  # noqa: N803
+def _tanh_backward(F: Any, g: Any, out: Any) -> Any:
     return F.mul(g, conjugated(F, F.sub(1, F.square(out))))
 
 
@@ -401,7 +401,7 @@ def sinc(x: Array) -> Array:
     """
 
 
-def _sinc_rule(F: Any, g: Any, x: Any) -> Any:  # noqa: N803
+def _sinc_rule(F: Any, g: Any, x: Any) -> Any:
     at_zero = F.eq(x, 0)
     y = F.where(at_zero, 1.0, x)
     slope = F.div(F.sub(F.cos(F.mul(y, math.pi)), F.sinc(y)), y)
@@ -472,7 +472,7 @@ def erf(x: Array) -> Array:
     """
 
 
-def _bell(F: Any, x: Any) -> Any:  # noqa: N803
+def _bell(F: Any, x: Any) -> Any:
     """The derivative of erf."""
     return F.mul(F.exp(F.neg(F.square(x))), 2 / math.sqrt(math.pi))
 
@@ -548,7 +548,7 @@ def logit(x: Array, eps: float | None = None) -> Array:
     return B.log(B.div(x, B.sub(1, x)))
 
 
-def _logit_rule(F: Any, g: Any, x: Any, eps: float | None) -> Any:  # noqa: N803
+def _logit_rule(F: Any, g: Any, x: Any, eps: float | None) -> Any:
     slope = F.div(g, F.mul(x, F.sub(1, x)))
     if eps is None:
         return F.where(F.logical_and(F.ge(x, 0), F.le(x, 1)), slope, math.nan)
@@ -575,7 +575,7 @@ def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
     return B.softplus(x, beta, threshold)
 
 
-def _softplus_rule(F: Any, g: Any, x: Any, beta: float, threshold: float) -> Any:  # noqa: N803
+def _softplus_rule(F: Any, g: Any, x: Any, beta: float, threshold: float) -> Any:
     scaled = F.mul(x, beta)
     return F.where(F.gt(scaled, threshold), g, F.mul(g, F.sigmoid(scaled)))
 
@@ -625,8 +625,13 @@ def xlogy(x: Array, y: Array) -> Array:
     """
 
 
+def _xlogy_x(F: Any, g: Any, x: Any, y: Any) -> Any:
+    no_logarithm = F.le(y, 0) if hasattr(y, "dtype") else y <= 0
+    return F.where(F.logical_and(F.eq(x, 0), no_logarithm), 0.0, F.xlogy(g, y))
+
+
 xlogy.gradient(
-    x=lambda F, g, x, y: F.mul(g, F.xlogy(F.cast(F.ne(x, 0), g.dtype), y)),
+    x=_xlogy_x,
     y=lambda F, g, x, y: F.div(F.mul(g, x), y),
 )
 xlogy_ = in_place(xlogy)

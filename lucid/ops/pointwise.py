@@ -48,7 +48,7 @@ def promoted(*operands: Any) -> list[Any]:
     return [x.astype(wanted, copy=False) if isinstance(x, Array) else x for x in operands]
 
 
-def zeros_like_gradient(F: Any, g: Any) -> Any:  # noqa: N803
+def zeros_like_gradient(F: Any, g: Any) -> Any:
     """The gradient of a piecewise constant function."""
     return F.zeros(g.shape, g.dtype)
 
@@ -242,7 +242,7 @@ def pow(x: Array, y: Array) -> Array:
     return B.pow(x, y)
 
 
-def _pow_x(F: Any, g: Any, x: Any, y: Any) -> Any:  # noqa: N803
+def _pow_x(F: Any, g: Any, x: Any, y: Any) -> Any:
     # An exponent of 0 makes a constant, also at 0 where x ** -1 is infinite.
     if not hasattr(y, "dtype"):
         if y == 0:
@@ -252,7 +252,7 @@ def _pow_x(F: Any, g: Any, x: Any, y: Any) -> Any:  # noqa: N803
     return F.where(F.eq(y, 0), 0.0, F.mul(g, conjugated(F, slope)))
 
 
-def _pow_y(F: Any, g: Any, x: Any, y: Any, out: Any) -> Any:  # noqa: N803
+def _pow_y(F: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
     if not hasattr(x, "dtype"):
         if x == 0:
             return F.where(F.ge(y, 0), 0.0, F.mul(g, -np.inf)) if not is_complex(out) else (
@@ -339,7 +339,7 @@ def sign(x: Array) -> Array:
     return x.copy() if x.dtype.kind == "b" else B.sign(x)
 
 
-def _sign_rule(F: Any, g: Any, x: Any, out: Any) -> Any:  # noqa: N803
+def _sign_rule(F: Any, g: Any, x: Any, out: Any) -> Any:
     if not is_complex(x):
         return zeros_like_gradient(F, g)
     # What of the gradient is at right angles to x, as the direction alone matters.
@@ -427,7 +427,7 @@ def addcdiv(x: Array, tensor1: Array, tensor2: Array, value: Any = 1) -> Array:
     return B.add(x, B.div(_scaled("addcdiv", tensor1, value, "value"), tensor2))
 
 
-def _addcdiv_2(F: Any, g: Any, tensor1: Any, tensor2: Any, value: Any) -> Any:  # noqa: N803
+def _addcdiv_2(F: Any, g: Any, tensor1: Any, tensor2: Any, value: Any) -> Any:
     slope = F.div(F.mul(tensor1, -value), F.square(tensor2))
     return F.mul(g, conjugated(F, slope))
 
@@ -627,19 +627,19 @@ def clamp(x: Array, min: Any = None, max: Any = None) -> Array:
     return x if max is None else B.minimum(x, max)
 
 
-def _clamp_x(F: Any, g: Any, x: Any, min: Any, max: Any) -> Any:  # noqa: N803
+def _clamp_x(F: Any, g: Any, x: Any, min: Any, max: Any) -> Any:
     if min is None:
         return F.where(F.le(x, max), g, 0.0)
     inside = F.ge(x, min)
     return F.where(inside if max is None else F.logical_and(inside, F.le(x, max)), g, 0.0)
 
 
-def _clamp_min(F: Any, g: Any, x: Any, min: Any, max: Any) -> Any:  # noqa: N803
+def _clamp_min(F: Any, g: Any, x: Any, min: Any, max: Any) -> Any:
     taken = F.lt(x, min)
     return F.where(taken if max is None else F.logical_and(taken, F.lt(min, max)), g, 0.0)
 
 
-def _clamp_max(F: Any, g: Any, x: Any, min: Any, max: Any) -> Any:  # noqa: N803
+def _clamp_max(F: Any, g: Any, x: Any, min: Any, max: Any) -> Any:
     taken = F.gt(x, max)
     return F.where(taken if min is None else F.logical_or(taken, F.gt(min, max)), g, 0.0)
 
@@ -703,7 +703,7 @@ def minimum(x: Array, y: Array) -> Array:
     """
 
 
-def _share(F: Any, g: Any, loses: Any, ties: Any) -> Any:  # noqa: N803
+def _share(F: Any, g: Any, loses: Any, ties: Any) -> Any:
     """The part of the gradient for the operand that ``loses`` here and ties there."""
     return F.where(loses, 0.0, F.where(ties, F.mul(g, 0.5), g))
 
@@ -742,7 +742,7 @@ def fmin(x: Array, y: Array) -> Array:
     """
 
 
-def _first_wins(F: Any, x: Any, y: Any, compare: Any) -> Any:  # noqa: N803
+def _first_wins(F: Any, x: Any, y: Any, compare: Any) -> Any:
     # A Python number is no NaN unless it is not equal to itself.
     missing = F.isnan(y) if hasattr(y, "dtype") else y != y
     return F.logical_or(compare(x, y), missing) if hasattr(y, "dtype") or missing else (
@@ -778,9 +778,8 @@ def where(condition: Array, x: Any = None, y: Any = None) -> Any:
     if x is None or y is None:
         raise TypeError("where: x and y must be given together")
     if not isinstance(condition, Array) or condition.dtype.kind not in "bu":
-        raise TypeError(
-            f"where: condition must be a bool tensor; got {getattr(condition, 'dtype', condition)!r}"
-        )
+        found = getattr(condition, "dtype", condition)
+        raise TypeError(f"where: condition must be a bool tensor; got {found!r}")
     if isinstance(x, Array) or isinstance(y, Array):
         x, y = promoted(x, y)
     if not isinstance(x, Array) and not isinstance(y, Array):
@@ -975,7 +974,7 @@ def angle(x: Array) -> Array:
     return np.where(np.isnan(x), x, np.where(x < 0, x.dtype.type(np.pi), x.dtype.type(0)))
 
 
-def _angle_rule(F: Any, g: Any, x: Any) -> Any:  # noqa: N803
+def _angle_rule(F: Any, g: Any, x: Any) -> Any:
     if not is_complex(x):
         return zeros_like_gradient(F, g)
     size = F.square(F.abs(x))
