@@ -173,5 +173,5 @@ def _numerical(
                 rows.append(row)
         finally:
             x._data = original
-        jacobians.append(np.array(rows).reshape(original.size, -1 if rows else 0))
+        jacobians.append(np.array(rows).reshape(original.size, rows[0].size if rows else 0))
     return jacobians
