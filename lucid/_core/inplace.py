@@ -122,13 +122,15 @@ def _replace_node(
     result._base = x if x._base is None else x._base
     record(plan, edges, inputs, arrays, attributes, result)
     node = result._node
-    # What was kept of the tensor's old contents is gone: backward is to say so.
+    # Of the tensor itself a copy was kept; what was kept of another view of its memory has been
+    # written over, and backward is to say so.
     node.versions = tuple(
-        (memory, before)
-        if index >= 0 and isinstance(inputs[index], Tensor) and memory_of(inputs[index]) is memory
+        _CONSTANT_VERSION if index == 0
+        else (memory, before)
+        if index > 0 and isinstance(inputs[index], Tensor) and memory_of(inputs[index]) is memory
         else version
         for version, (_, index, _) in zip(node.versions, plan.tracked, strict=True)
-    )
+    )  # fmt: skip
     if x._view is None:
         x._node, x._requires_grad = node, True
         x._generation += 1
