@@ -173,7 +173,7 @@ cdef struct Reduction:
 
 
 cdef bint plan(ndarray x, axis, bint keepdims, Reduction* todo) except -1:
-    """Whether the axes exist and are adjacent: then `todo` says what to do."""
+    """Whether the axes exist, are adjacent and hold anything: then `todo` says what to do."""
     cdef int ndim = cnp.PyArray_NDIM(x), first = ndim, last = -1, count = 0, i
     cdef Py_ssize_t one
     cdef unsigned long long reduced = 0
@@ -206,16 +206,21 @@ cdef bint plan(ndarray x, axis, bint keepdims, Reduction* todo) except -1:
                 todo.inner *= shape[i]
             todo.shape[todo.ndim] = shape[i]
         todo.ndim += 1
-    return True
+    return todo.count > 0
 
 
 cdef ndarray total(x, axis, bint keepdims, bint average):
+    cdef ndarray out
     cdef int kind = readable(x)
     cdef Reduction todo
     if kind < 0 or not plan(x, axis, keepdims, &todo) or todo.count == 0:
         with np.errstate(all="ignore"):
-            return np.asarray((np.mean if average else np.sum)(x, axis=axis, keepdims=keepdims))
-    cdef ndarray out = empty(todo.ndim, todo.shape, cnp.PyArray_TYPE(<ndarray>x)), cells
+            if average and np.size(x):
+                return np.asarray(np.mean(x, axis=axis, keepdims=keepdims))
+            out = np.asarray(np.sum(x, axis=axis, keepdims=keepdims))
+            return np.asarray(out / out.dtype.type(0)) if average else out  # the mean of nothing
+    cdef ndarray cells
+    out = empty(todo.ndim, todo.shape, cnp.PyArray_TYPE(<ndarray>x))
     cdef row_args args
     if todo.outer == 1 and todo.inner == 1 and todo.count > LIGHT_CHUNK:
         args = prepared(x, NULL, 1, 1, LIGHT_CHUNK)
