@@ -20,6 +20,8 @@ complex128 = np.dtype(np.complex128)
 
 ALL = (bool_, uint8, int8, int16, int32, int64, float16, float32, float64, complex64, complex128)
 
+# Dtypes are compared by identity where speed counts; newbyteorder() makes equal but new objects.
+_KNOWN = {dtype: dtype for dtype in ALL}
 _NAMES = {str(dtype): dtype for dtype in ALL} | {
     "half": float16, "float": float32, "double": float64, "short": int16, "int": int32,
     "long": int64, "cfloat": complex64, "cdouble": complex128,
@@ -64,12 +66,18 @@ def as_dtype(dtype: Any, caller: str) -> np.dtype:
             found = np.dtype(dtype)
         except TypeError:
             found = None
-    if found is None or dtype is None or found.newbyteorder("=") not in ALL:
+    known = None if found is None or dtype is None else _KNOWN.get(found.newbyteorder("="))
+    if known is None:
         raise TypeError(
-            f"{caller}: dtype must be one of {', '.join(str(known) for known in ALL)}; "
-            f"got {dtype!r}"
+            f"{caller}: dtype must be one of {', '.join(map(str, ALL))}; got {dtype!r}"
         )
-    return found.newbyteorder("=")
+    return known
+
+
+def with_known_dtype(array: np.ndarray) -> np.ndarray:
+    """``array`` with the very object of `ALL` for its dtype; an unpickled one has its own."""
+    known = _KNOWN[array.dtype]
+    return array if array.dtype is known else array.view(known)
 
 
 def category(dtype: np.dtype) -> int:

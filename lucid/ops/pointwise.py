@@ -10,7 +10,7 @@ import numpy as np
 from lucid._backend import B
 from lucid._core import dtype as dtypes
 from lucid._core.inplace import in_place
-from lucid._core.op import ARRAYS, binary, operation, unary
+from lucid._core.op import ARRAYS, binary, fused_rule, operation, unary
 from lucid._core.tensor import Tensor
 from lucid.ops.functions import conjugated, is_complex
 
@@ -1030,13 +1030,9 @@ def relu(x: Array) -> Array:
 relu.gradient(x=lambda F, g, out: F.relu_backward(g, out))
 
 
-@operation(2)
-def relu_backward(g: Array, out: Array) -> Array:
-    """Gradient of :func:`relu` from its output: ``g`` where ``out > 0``, else 0."""
-    return B.relu_backward(g, out)
-
-
-relu_backward.gradient(g=lambda F, g, out: F.relu_backward(g, out))
+fused_rule(
+    "relu_backward", B.relu_backward, lambda F, g, out: F.where(F.gt(out, 0.0), g, 0.0)
+)
 relu_ = in_place(relu)
 
 
