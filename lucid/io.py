@@ -69,10 +69,9 @@ def save(obj: Any, path: Path, metadata: Mapping[str, str] | None = None) -> Non
         OSError: the file cannot be written.
 
     Example:
-        >>> folder = getfixture("tmp_path")
         >>> weights = {"weight": lucid.tensor([[1.0, 2.0]])}
-        >>> lucid.save({"model": weights, "epoch": 3}, folder / "checkpoint.safetensors")
-        >>> lucid.load(folder / "checkpoint.safetensors")
+        >>> lucid.save({"model": weights, "epoch": 3}, "checkpoint.safetensors")
+        >>> lucid.load("checkpoint.safetensors")
         {'model': {'weight': tensor([[1., 2.]])}, 'epoch': 3}
     """
     texts = dict(metadata or {})

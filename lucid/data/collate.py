@@ -10,7 +10,7 @@ import numpy as np
 from lucid._core import dtype as dtypes
 from lucid._core.tensor import Tensor, to_array, wrap
 from lucid.errors import ShapeError
-from lucid.ops import shape
+from lucid.ops.join import stack
 
 __all__ = ["default_collate", "default_convert"]
 
@@ -87,7 +87,7 @@ def _stack(batch: list[Any]) -> Tensor:
                 f"{np.shape(batch[0])}; sample {i} has {np.shape(x)}"
             )
     if any(isinstance(x, Tensor) and x.requires_grad for x in batch):
-        return shape.stack(batch)
+        return stack(batch)
     arrays = [x._data if isinstance(x, Tensor) else x for x in batch]
     return wrap(to_array(np.stack(arrays), None, "default_collate", copy=False))
 

@@ -10,7 +10,7 @@ import numpy as np
 from lucid._backend import B
 from lucid._core import dtype as dtypes
 from lucid._core.inplace import in_place
-from lucid._core.op import ARRAYS, binary, fused_rule, operation, unary
+from lucid._core.op import ARRAYS, binary, operation, unary
 from lucid._core.tensor import Tensor
 from lucid.ops.functions import conjugated, is_complex
 
@@ -114,8 +114,8 @@ def mul(x: Array, y: Array) -> Array:
 
 
 mul.gradient(
-    x=lambda F, g, y: F.mul(g, F.conj(y) if is_complex(y) else y),
-    y=lambda F, g, x: F.mul(g, F.conj(x) if is_complex(x) else x),
+    x=lambda F, g, y: F.mul(g, conjugated(F, y)),
+    y=lambda F, g, x: F.mul(g, conjugated(F, x)),
 )
 
 
@@ -1032,9 +1032,13 @@ def relu(x: Array) -> Array:
 relu.gradient(x=lambda F, g, out: F.relu_backward(g, out))
 
 
-fused_rule(
-    "relu_backward", B.relu_backward, lambda F, g, out: F.where(F.gt(out, 0.0), g, 0.0)
-)
+@operation(2)
+def relu_backward(g: Array, y: Array) -> Array:
+    """Gradient of :func:`relu` from its output y: ``g`` where ``y > 0``, else 0."""
+    return B.relu_backward(g, y)
+
+
+relu_backward.gradient(g=lambda F, g, y: F.relu_backward(g, y), y=lambda F, g: None)
 relu_ = in_place(relu)
 
 
@@ -1057,9 +1061,11 @@ PROPERTIES = {"real": real, "imag": imag}
 
 
 def reflected(operation: Any) -> Any:
+    """The operator's form for a right operand."""
     return lambda x, y: operation(y, x)
 
 
+# Of the operations themselves, with two operands and nothing more: the shortest way there is.
 OPERATORS = {
     "__add__": add, "__radd__": add, "__iadd__": add_,
     "__sub__": sub, "__rsub__": reflected(sub), "__isub__": sub_,
