@@ -474,7 +474,7 @@ def view_chain(tensor: Tensor) -> tuple[tuple[Any, int | None, tuple[Any, ...]],
 
 def _rebuild(cls: type[Tensor], array: np.ndarray, requires_grad: bool) -> Tensor:
     out = _new(cls)
-    _set(out, array)
+    _set(out, dtypes.canonical(array))
     out._requires_grad = requires_grad
     return out
 
@@ -597,6 +597,7 @@ def to_array(data: Any, dtype: Any, caller: str, copy: bool) -> np.ndarray:
         array = array.astype(array.dtype.newbyteorder("="))
     if wanted is not None and array.dtype != wanted:
         return array.astype(wanted)
+    array = dtypes.canonical(array)
     if type(array) is not np.ndarray:
         array = array.view(np.ndarray)
     return array.copy() if copy else array

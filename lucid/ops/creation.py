@@ -123,6 +123,7 @@ def from_numpy(array: np.ndarray) -> Tensor:
         raise TypeError(f"from_numpy: expected a NumPy array; got {type(array).__name__}")
     if array.dtype not in dtypes.ALL:
         raise TypeError(f"from_numpy: lucid has no dtype for {array.dtype}")
+    array = dtypes.canonical(array)
     return _shared(array if type(array) is np.ndarray else array.view(np.ndarray))
 
 

@@ -777,6 +777,8 @@ def where(condition: Array, x: Any = None, y: Any = None) -> Any:
         return np.nonzero(np.atleast_1d(condition))
     if x is None or y is None:
         raise TypeError("where: x and y must be given together")
+    if isinstance(condition, np.bool_):  # what NumPy makes of a comparison of 0-d arrays
+        condition = np.asarray(condition)
     if not isinstance(condition, Array) or condition.dtype.kind not in "bu":
         found = getattr(condition, "dtype", condition)
         raise TypeError(f"where: condition must be a bool tensor; got {found!r}")
