@@ -136,7 +136,8 @@ def main() -> int:
     print(f"loss           {first.loss:.4f} at the first step, {last.loss:.4f} at the last")
     print(f"gradient norm  {first.norm:.4f} at the first step, {last.norm:.4f} at the last")
     print(f"  clipped to   {first.clipped_norm:.4f} and {last.clipped_norm:.4f}")
-    print(f"clipping       active in {clipped} of {len(history)} steps ({clipped / len(history):.0%})")
+    share = clipped / len(history)
+    print(f"clipping       active in {clipped} of {len(history)} steps ({share:.0%})")
     print(f"accuracy       {reached:.1%} of {len(digits.test_labels)} digits not trained on")
     print(f"time           {seconds:.2f} s, {seconds / len(history) * 1e6:.0f} us a step")
 

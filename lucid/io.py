@@ -162,7 +162,7 @@ def _storable(value: Tensor | np.ndarray, where: str) -> np.ndarray:
 
 
 class _Packer:
-    """Takes a structure apart into plain JSON and named arrays; a tensor met twice is stored once."""
+    """Takes a structure apart into plain JSON and named arrays, each tensor only once."""
 
     def __init__(self) -> None:
         self.arrays: dict[str, np.ndarray] = {}
@@ -314,7 +314,9 @@ class _Reader:
         if length > _MAX_HEADER:
             raise self.error(f"the header must have at most {_MAX_HEADER} bytes; it gives {length}")
         if 8 + length > self._size:
-            raise self.error(f"the header should have {length} bytes, but the file has {self._size}")
+            raise self.error(
+                f"the header should have {length} bytes, but the file has {self._size}"
+            )
         raw = self._file.read(length)
         if len(raw) < length or not raw.startswith(b"{"):
             raise self.error("the header must be a JSON object")
