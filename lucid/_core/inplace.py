@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from lucid._core.grad_mode import mode
-from lucid._core.op import TENSORS, Op, _operand, record
+from lucid._core.op import TENSORS, Op, Plan, _operand, record
+from lucid._core.tape import new_memory
 from lucid._core.tensor import Tensor, edge_of, memory_of, view_chain, wrap
 
 
@@ -39,14 +40,18 @@ def in_place(operation: Any, write: Callable[..., None] | None = None) -> Any:
         arrays = [x._data, *(_other(value, x._data, op) for value in inputs[1:])]
         if not x._data.flags.writeable:
             raise ValueError(f"{op.name}_: the tensor's memory is read-only")
+        plan = None if edges is None else op.plan(tuple([edge is not None for edge in edges]))
+        kept = arrays
+        if plan is not None and any(index == 0 for _, index, _ in plan.tracked):
+            kept = [arrays[0].copy(), *arrays[1:]]  # the rules need what is overwritten
         if write is None:
             _copy_over(op, x._data, op.forward(*arrays, *attributes))
         else:
             write(*arrays, *attributes)
         before = memory.version
         memory.version += 1
-        if edges is not None:
-            _replace_node(op, x, edges, inputs, arrays, attributes, before)
+        if plan is not None:
+            _replace_node(plan, x, edges, inputs, kept, attributes, before)
         return x
 
     call.__name__ = call.__qualname__ = f"{op.name}_"
@@ -80,6 +85,7 @@ def _other(value: Any, array: np.ndarray, op: Op) -> Any:
     return other
 
 
+_CONSTANT_VERSION = (new_memory(), 0)
 _CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
 
 
@@ -98,9 +104,9 @@ def _copy_over(op: Op, array: np.ndarray, out: Any) -> None:
 
 
 def _replace_node(
-    op: Op,
+    plan: Plan,
     x: Tensor,
-    edges: tuple[Any, ...],
+    edges: Any,
     inputs: list[Any],
     arrays: list[Any],
     attributes: list[Any],

@@ -1,8 +1,8 @@
 # loops.pxd: how element-wise and row-wise kernels run a loop over a range.
 #
-# A loop takes its arguments in one struct and a range, rows or elements. A short range runs at once;
-# a long one runs without the interpreter lock, in chunks whose size never depends on the number of
-# threads.
+# A loop takes its arguments in one struct, and a range of rows or elements. A short range runs at
+# once; a long one runs without the interpreter lock, in chunks on several threads. The size of a
+# chunk never depends on the number of threads.
 
 cimport numpy as cnp
 from numpy cimport NPY_DOUBLE, NPY_FLOAT, ndarray
@@ -30,10 +30,10 @@ cdef inline void run_chunk(void* context, Py_ssize_t index) noexcept nogil:
 cdef inline void run_range(
     range_loop loop, const void* args, Py_ssize_t count, Py_ssize_t chunk, Py_ssize_t elements
 ) noexcept:
-    """Runs `loop` over 0..count; `elements` is the size of the whole, and a chunk if it is short."""
+    """Runs `loop` over 0..count. A short range, by its `elements`, must fit in one chunk."""
     cdef Job job
     if elements < UNLOCKED:
-        if elements > 0:
+        if count > 0:
             loop(args, 0, count)
         return
     job.loop, job.args, job.count, job.chunk = loop, args, count, chunk

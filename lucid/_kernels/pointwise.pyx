@@ -262,7 +262,7 @@ cdef ndarray broadcast(range_loop loop, ndarray x, ndarray y, bint swapped):
         return None
     cdef ndarray out = empty_like(x)
     cdef point_args args
-    cdef Py_ssize_t i, step = middle * inner * cnp.PyArray_ITEMSIZE(x)
+    cdef Py_ssize_t _i, step = middle * inner * cnp.PyArray_ITEMSIZE(x)
     cdef char* from_x = <char*>cnp.PyArray_DATA(x)
     cdef char* from_y = <char*>cnp.PyArray_DATA(y)
     cdef char* to = <char*>cnp.PyArray_DATA(out)
@@ -276,7 +276,7 @@ cdef ndarray broadcast(range_loop loop, ndarray x, ndarray y, bint swapped):
     args.x_stride = 1 if swapped else inner
     args.y_stride = inner if swapped else 1
     args.columns, args.steps = inner, Y_STEPS if swapped else X_STEPS
-    for i in range(outer):      # an element of `y` for each row of `x`
+    for _i in range(outer):     # an element of `y` for each row of `x`
         args.x, args.y = from_y if swapped else from_x, from_x if swapped else from_y
         args.out = to
         run_range(loop, &args, middle, max(CHUNK // inner, 1), middle * inner)

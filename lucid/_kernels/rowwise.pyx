@@ -288,7 +288,10 @@ cdef var_mean_elsewhere(x, axis, bint keepdims, double correction):
 def var_mean(x, axis=None, bint keepdims=False, double correction=1.0):
     cdef int kind = readable(x)
     cdef Reduction todo
-    if kind < 0 or not plan(x, axis, keepdims, &todo) or todo.inner != 1 or todo.count <= correction:
+    if (
+        kind < 0 or not plan(x, axis, keepdims, &todo)
+        or todo.inner != 1 or todo.count <= correction
+    ):
         return var_mean_elsewhere(x, axis, keepdims, correction)
     cdef ndarray var = empty(todo.ndim, todo.shape, cnp.PyArray_TYPE(<ndarray>x))
     cdef ndarray average = empty_like(var)
@@ -367,9 +370,10 @@ cdef row_args classified(
     if args.weight != NULL and smoothing != 0:
         args.weight_sum = 0
         for i in range(args.columns):
-            args.weight_sum += (
-                (<const double*>args.weight)[i] if real_type(rows) else (<const float*>args.weight)[i]
-            )
+            if real_type(rows):
+                args.weight_sum += (<const double*>args.weight)[i]
+            else:
+                args.weight_sum += (<const float*>args.weight)[i]
     return args
 
 
@@ -397,7 +401,7 @@ def cross_entropy(
     cdef int kind = real_type(rows), number = cnp.PyArray_TYPE(rows)
     cdef cnp.npy_intp[2] kept_shape = [2, height]
     cdef ndarray kept = empty(2, kept_shape, number)
-    cdef ndarray out = empty(1 if code == NONE else 0, shape, number), cells
+    cdef ndarray out = empty(1 if code == NONE else 0, shape, number), _cells
     cdef char* statistics = <char*>cnp.PyArray_DATA(kept)
     cdef double loss = 0, total_weight = 0
     cdef double[3] cell
@@ -409,7 +413,7 @@ def cross_entropy(
     args.second = statistics + height * cnp.PyArray_ITEMSIZE(rows)
     cdef Py_ssize_t count = (height + args.chunk - 1) // args.chunk
     if count > 1:
-        cells = cells_for(&args, height, 3)
+        _cells = cells_for(&args, height, 3)
     else:
         args.cells = cell
     run(ROW_cross_entropy, kind, &args, height)
@@ -439,7 +443,7 @@ def cross_entropy_backward(
     cdef ndarray classes = class_indices(target, height)
     cdef ndarray weights = vector(weight, rows, columns, "weight")
     cdef int kind = real_type(rows), number = cnp.PyArray_TYPE(rows)
-    cdef ndarray statistics = kept, incoming, out = empty_like(rows), cells
+    cdef ndarray statistics = kept, incoming, out = empty_like(rows), _cells
     if not ready(statistics, number) or cnp.PyArray_SIZE(statistics) != 2 * height:
         raise ValueError("kept must be what cross_entropy returned for these logits")
     if type(g) is ndarray and ready(<ndarray>g, number):
@@ -459,7 +463,7 @@ def cross_entropy_backward(
     args.second = <char*>args.first + height * cnp.PyArray_ITEMSIZE(rows)
     cdef Py_ssize_t count = (height + args.chunk - 1) // args.chunk
     if count > 1:
-        cells = cells_for(&args, height, 1)
+        _cells = cells_for(&args, height, 1)
     else:
         args.cells = cell
     run(ROW_cross_entropy_backward, kind, &args, height)

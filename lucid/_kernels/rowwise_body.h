@@ -418,6 +418,7 @@ ROW_LOOP(cross_entropy) {
         const Py_ssize_t height = stop - row < TILE_ROWS ? stop - row : TILE_ROWS;
         const real *rows = (const real *)args->x + row * columns;
         real largest[TILE_ROWS], sum[TILE_ROWS], log_sum[TILE_ROWS];
+        double tile_loss = 0, tile_weight = 0;
         R(exp_sums)(rows, height, columns, largest, sum);
         LUCID_LOOP for (int i = 0; i < TILE_ROWS; i++) log_sum[i] = R(log)(sum[i]), sum[i] = 1 / sum[i];
         for (Py_ssize_t i = 0; i < height; i++) {
@@ -435,13 +436,15 @@ ROW_LOOP(cross_entropy) {
                     loss = (1 - args->a) * loss
                          + args->a / (double)columns
                              * R(smooth_sum)(x, weight, largest[i], log_sum[i], columns);
-                loss_sum += loss;
-                weight_sum += own;
+                tile_loss += loss;
+                tile_weight += own;
             }
             if (out) out[row + i] = (real)loss;
             most[row + i] = largest[i];
             share[row + i] = sum[i];
         }
+        loss_sum += tile_loss;
+        weight_sum += tile_weight;
     }
     cell[0] = loss_sum;
     cell[1] = weight_sum;

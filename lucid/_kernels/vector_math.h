@@ -165,7 +165,7 @@ LUCID_INLINE real R(log_rest)(real f, real low) {
 /* log(0) = -inf, log(negative) = NaN, log(inf) = inf: what the formulas for finite x > 0 miss. */
 LUCID_INLINE real R(log_edges)(real x, real y) {
     y = x > 0 ? y : x == 0 ? (real)-INFINITY : (real)NAN;
-    return x < (real)INFINITY ? y : x + y;
+    return x < (real)INFINITY ? y : x;
 }
 
 LUCID_INLINE real R(log)(real x) {

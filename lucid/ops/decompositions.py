@@ -409,7 +409,7 @@ def _tall_qr_rule(F: Any, to_q: Any, to_r: Any, q: Any, r: Any) -> Any:  # noqa:
     if to_r is not None:
         middle = F.matmul(to_r, _H(F, r))
     if to_q is not None:
-        part = F.matmul(_H(F, to_q), q)
+        part = F.matmul(_H(F, q), to_q)
         middle = F.neg(part) if middle is None else F.sub(middle, part)
     # Made Hermitian from its upper triangle: tril of the adjoint, twice but for the diagonal.
     half = _halved_diagonal(F, _H(F, middle), F.tril)

@@ -449,7 +449,7 @@ def rad2deg(x: Array) -> Array:
     """Radians to degrees, ``x * 180 / pi``.
 
     Example:
-        >>> lucid.rad2deg(lucid.tensor([lucid.pi]))
+        >>> lucid.rad2deg(lucid.tensor([3.14159265]))
         tensor([180.])
     """
     return B.mul(x, 180 / math.pi)

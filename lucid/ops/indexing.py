@@ -305,7 +305,7 @@ def _index_source(
         expected[one_dim(dim, x.ndim, caller)] = index.size
     if tuple(expected) != source.shape:
         raise ShapeError(f"{caller}: source must have shape {tuple(expected)}; got {source.shape}")
-    if source.dtype is not x.dtype:
+    if source.dtype != x.dtype:
         raise RuntimeError(
             f"{caller}: source must have the dtype {x.dtype} of x; got {source.dtype}"
         )
@@ -526,7 +526,7 @@ def _scatter_source(x: Tensor, index: Array, src: Any, caller: str) -> Any:
         if isinstance(src, (bool, int, float, complex)):
             return src
         raise TypeError(f"{caller}: src must be a Tensor or a number; got {type(src).__name__}")
-    if src.dtype is not x.dtype:
+    if src.dtype != x.dtype:
         raise RuntimeError(f"{caller}: src must have the dtype {x.dtype} of x; got {src.dtype}")
     if src.ndim != index.ndim or any(n > m for n, m in zip(index.shape, src.shape, strict=True)):
         if not index.size:
@@ -756,7 +756,7 @@ def masked_select(x: Tensor, mask: Any) -> Tensor:
 def _masked_source(x: Tensor, mask: Any, source: Any, caller: str) -> tuple[Tensor, Array]:
     mask = np.broadcast_to(_mask(mask, caller), tensor_of(x, caller).shape)
     count = int(np.count_nonzero(mask))
-    if tensor_of(source, caller, "source").dtype is not x.dtype:
+    if tensor_of(source, caller, "source").dtype != x.dtype:
         raise RuntimeError(f"{caller}: source must have the dtype {x.dtype}; got {source.dtype}")
     if source._data.size < count:
         raise ShapeError(

@@ -114,8 +114,8 @@ def mul(x: Array, y: Array) -> Array:
 
 
 mul.gradient(
-    x=lambda F, g, y: F.mul(g, F.conj(y) if is_complex(y) else y),
-    y=lambda F, g, x: F.mul(g, F.conj(x) if is_complex(x) else x),
+    x=lambda F, g, y: F.mul(g, conjugated(F, y)),
+    y=lambda F, g, x: F.mul(g, conjugated(F, x)),
 )
 
 
@@ -1031,12 +1031,12 @@ relu.gradient(x=lambda F, g, out: F.relu_backward(g, out))
 
 
 @operation(2)
-def relu_backward(g: Array, out: Array) -> Array:
-    """Gradient of :func:`relu` from its output: ``g`` where ``out > 0``, else 0."""
-    return B.relu_backward(g, out)
+def relu_backward(g: Array, y: Array) -> Array:
+    """Gradient of :func:`relu` from its output y: ``g`` where ``y > 0``, else 0."""
+    return B.relu_backward(g, y)
 
 
-relu_backward.gradient(g=lambda F, g, out: F.relu_backward(g, out))
+relu_backward.gradient(g=lambda F, g, y: F.relu_backward(g, y), y=lambda F, g: None)
 relu_ = in_place(relu)
 
 
@@ -1059,9 +1059,11 @@ PROPERTIES = {"real": real, "imag": imag}
 
 
 def reflected(operation: Any) -> Any:
+    """The operator's form for a right operand."""
     return lambda x, y: operation(y, x)
 
 
+# Of the operations themselves, with two operands and nothing more: the shortest way there is.
 OPERATORS = {
     "__add__": add, "__radd__": add, "__iadd__": add_,
     "__sub__": sub, "__rsub__": reflected(sub), "__isub__": sub_,

@@ -60,8 +60,15 @@ def sum(x: Array, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> 
         >>> lucid.ones(2, 3).sum(dim=1)
         tensor([3., 3.])
     """
-    x = _accumulating(x, dtype, "sum")
+    if dtype is not None or x.dtype not in _REAL:
+        x = _accumulating(x, dtype, "sum")
+        if x.dtype == np.float16:  # adds up in float32, or a sum of thousands would lose its digits
+            out = B.sum(x.astype(np.float32), _axes(dim, x.ndim, "sum"), keepdim)
+            return out.astype(np.float16)
     return B.sum(x, _axes(dim, x.ndim, "sum"), keepdim)
+
+
+_REAL = (dtypes.float32, dtypes.float64)
 
 
 def _accumulating(x: Array, dtype: Any, name: str) -> Array:
@@ -288,12 +295,13 @@ def var(
     """
     _check_continuous("var", x)
     dim, divisor = _degrees(x.shape, dim, unbiased, correction, "var")
-    axes = _axes(dim, x.ndim, "var")
-    wide = x.astype(np.float32) if x.dtype == np.float16 else x
-    deviation = B.sub(wide, _mean(wide, axes, True))
-    squares = B.square(B.abs(deviation) if x.dtype.kind == "c" else deviation)
-    out = B.div(B.sum(squares, axes, keepdim), divisor)
-    return np.asarray(out).astype(np.float16) if x.dtype == np.float16 else out
+    axes, count = _axes(dim, x.ndim, "var"), _count(x.shape, dim, "var")
+    if x.size == 0:
+        shape = np.add.reduce(x, axis=axes, keepdims=keepdim).shape
+        return np.full(shape, np.nan, x.real.dtype)
+    if x.dtype == np.float16:
+        return B.var_mean(x.astype(np.float32), axes, keepdim, count - divisor)[0].astype(x.dtype)
+    return B.var_mean(x, axes, keepdim, count - divisor)[0]
 
 
 def _degrees(
@@ -510,10 +518,15 @@ place.gradient(x=lambda F, g, indices, dim, keepdim: F.pick(g, indices, dim, kee
 
 
 def selection_rule(
-    F: Any, g: Any, x_shape: Any, out: Any, dim: int, keepdim: bool = True  # noqa: N803
+    F: Any, g: Any, x_shape: Any, out: Any, dim: int, keepdim: bool  # noqa: N803
 ) -> Any:
-    """The rule of an operation that returns ``(values, indices)``: back to where they stood."""
+    """The rule of a reduction that returns ``(values, indices)``: back to where they stood."""
     return None if g[0] is None else F.place(g[0], out[1], x_shape, dim, keepdim)
+
+
+def arrangement_rule(F: Any, g: Any, x_shape: Any, out: Any, dim: int) -> Any:  # noqa: N803
+    """`selection_rule` of an operation that keeps the dimension."""
+    return None if g[0] is None else F.place(g[0], out[1], x_shape, dim, True)
 
 
 @operation(1)
@@ -527,7 +540,7 @@ def argmax(x: Array, dim: int | None = None, keepdim: bool = False) -> Array:
         >>> lucid.argmax(lucid.tensor([[1.0, 4.0], [3.0, 2.0]]), 1)
         tensor([1, 0])
     """
-    return _arg(np.argmax, "argmax", x, dim, keepdim)
+    return _arg(B.argmax, "argmax", x, dim, keepdim)
 
 
 @operation(1)
@@ -541,7 +554,7 @@ def argmin(x: Array, dim: int | None = None, keepdim: bool = False) -> Array:
         >>> lucid.argmin(lucid.tensor([[1.0, 4.0], [3.0, 2.0]]), 1)
         tensor([0, 1])
     """
-    return _arg(np.argmin, "argmin", x, dim, keepdim)
+    return _arg(B.argmin, "argmin", x, dim, keepdim)
 
 
 def _arg(search: Any, name: str, x: Array, dim: Any, keepdim: bool) -> Array:
@@ -549,26 +562,26 @@ def _arg(search: Any, name: str, x: Array, dim: Any, keepdim: bool) -> Array:
         dim = one_dim(dim, x.ndim, name)
     _check_not_empty(name, x, dim)
     if dim is None or x.ndim == 0:
-        return np.asarray(search(x)).reshape((1,) * x.ndim if keepdim else ())
-    return search(x, axis=dim, keepdims=keepdim)
+        return search(x).reshape((1,) * x.ndim if keepdim else ())
+    return search(x, dim, keepdim)
 
 
 def _extreme(search: Any, name: str, x: Array, dim: int, keepdim: bool) -> tuple[Array, Array]:
     dim = one_dim(dim, x.ndim, name)
-    indices = np.asarray(_arg(search, name, x, dim, keepdim))
+    indices = _arg(search, name, x, dim, keepdim)
     return pick.op.forward(x, indices, dim, keepdim), indices
 
 
 @operation(1)
 def max_along(x: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
     """Largest values along ``dim``, and where they stand."""
-    return _extreme(np.argmax, "max", x, dim, keepdim)
+    return _extreme(B.argmax, "max", x, dim, keepdim)
 
 
 @operation(1)
 def min_along(x: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
     """Smallest values along ``dim``, and where they stand."""
-    return _extreme(np.argmin, "min", x, dim, keepdim)
+    return _extreme(B.argmin, "min", x, dim, keepdim)
 
 
 max_along.gradient(x=selection_rule)
@@ -783,7 +796,7 @@ def _logcumsumexp_backward_kernel(g: Array, x: Array, out: Array, dim: int) -> A
         weights = B.sub(B.log(B.maximum(B.mul(g, sign), 0)), np.where(out == -np.inf, 0, out))
         return B.exp(B.add(_cumulative(B.logcumsumexp, weights, dim, "", True), x))
 
-    return np.asarray(B.sub(part(1), part(-1))).astype(g.dtype, copy=False)
+    return B.sub(part(1), part(-1)).astype(g.dtype, copy=False)
 
 
 def _logcumsumexp_backward(F: Any, g: Any, x: Any, out: Any, dim: int) -> Any:  # noqa: N803
@@ -828,8 +841,8 @@ def _running_extreme(beats: Any, x: Array, dim: int, name: str) -> tuple[Array, 
     return values, np.maximum.accumulate(np.where(records, places, 0), axis=dim)
 
 
-cummax_along.gradient(x=selection_rule)
-cummin_along.gradient(x=selection_rule)
+cummax_along.gradient(x=arrangement_rule)
+cummin_along.gradient(x=arrangement_rule)
 
 
 def cummax(x: Tensor, dim: int) -> Selected:
@@ -904,8 +917,8 @@ def logsumexp(x: Array, dim: Any = None, keepdim: bool = False) -> Array:
     """
     axes = _axes(dim, x.ndim, "logsumexp")
     if x.size == 0:
-        return B.log(np.asarray(B.sum(x, axes, keepdim)))
-    largest = np.asarray(B.amax(x, axes, True))
+        return B.log(B.sum(x, axes, keepdim))
+    largest = B.amax(x, axes, True)
     largest = np.where(np.isfinite(largest), largest, x.dtype.type(0))
     total = B.log(np.asarray(B.sum(B.exp(B.sub(x, largest)), axes, keepdim)))
     return B.add(total, largest.reshape(total.shape))
@@ -967,7 +980,7 @@ def norm(
         safe = np.all((out > limits.tiny**0.25) & (out < limits.max**0.25))
     if safe or x.size == 0 or order < 0:
         return out
-    scale = np.asarray(B.amax(B.abs(x), axes, True))
+    scale = B.amax(B.abs(x), axes, True)
     scale = np.where((scale > 0) & np.isfinite(scale), scale, scale.dtype.type(1))
     out = np.asarray(_power_mean(B.div(size, scale), order, axes, keepdim))
     return B.mul(out, scale.reshape(out.shape))
@@ -983,8 +996,8 @@ def _order(p: Any) -> float:
 
 def _power_mean(size: Array, order: float, axes: Any, keepdim: bool) -> Array:
     if order == 2:
-        return B.sqrt(np.asarray(B.sum(B.square(size), axes, keepdim)))
-    return B.pow(np.asarray(B.sum(B.pow(size, order), axes, keepdim)), 1 / order)
+        return B.sqrt(B.sum(B.square(size), axes, keepdim))
+    return B.pow(B.sum(B.pow(size, order), axes, keepdim), 1 / order)
 
 
 def _norm_rule(

@@ -9,7 +9,7 @@ import numpy as np
 from lucid._core.op import operation
 from lucid._core.tensor import Tensor
 from lucid.ops._dims import one_dim
-from lucid.ops.reduction import Selected, pick, selection_rule
+from lucid.ops.reduction import Selected, arrangement_rule, pick, selection_rule
 
 Array = np.ndarray
 
@@ -48,7 +48,7 @@ def sort_along(x: Array, dim: int = -1, descending: bool = False) -> tuple[Array
     return pick.op.forward(x, indices, dim), indices
 
 
-sort_along.gradient(x=selection_rule)
+sort_along.gradient(x=arrangement_rule)
 
 
 def sort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Selected:
@@ -111,7 +111,7 @@ def topk_along(x: Array, k: int, dim: int = -1, largest: bool = True) -> tuple[A
     return pick.op.forward(x, indices, dim), indices
 
 
-topk_along.gradient(x=selection_rule)
+topk_along.gradient(x=arrangement_rule)
 
 
 def _check_rank(name: str, k: Any, low: int, size: int) -> None:
@@ -324,7 +324,6 @@ def nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:
 def searchsorted(
     sorted_sequence: Array,
     x: Any,
-    *,
     out_int32: bool = False,
     right: bool = False,
     side: str | None = None,
@@ -375,7 +374,7 @@ def _search(
 
 
 @operation(2)
-def bucketize(x: Any, boundaries: Array, *, out_int32: bool = False, right: bool = False) -> Array:
+def bucketize(x: Any, boundaries: Array, out_int32: bool = False, right: bool = False) -> Array:
     """The number of the bucket between ascending ``boundaries`` into which each element falls.
 
     Args:
@@ -428,7 +427,7 @@ def bincount(x: Array, weights: Any = None, minlength: int = 0) -> Array:
             f"bincount: weights must have the shape of x, {x.shape}; got {np.shape(weights)}"
         )
     out = np.bincount(x, weights, minlength)
-    return out.astype(np.float32) if weights.dtype == np.float32 else out
+    return out.astype(weights.dtype) if weights.dtype.kind == "f" else out
 
 
 bincount.gradient(weights=lambda F, g, x: F.getitem(g, x))
