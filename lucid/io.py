@@ -415,11 +415,11 @@ class _Reader:
         if entry.code == "BOOL" and (array.view(np.uint8) > 1).any():
             raise self.error(f"{entry.name!r} of dtype BOOL has bytes other than 0 and 1")
         if entry.code == "BF16":  # the upper half of a float32
-            return (array.astype(np.uint32) << 16).view(np.float32)
+            return (array.astype(np.uint32) << 16).view(dtypes.float32)
         wanted = _DTYPES[entry.code][1]
         if array.dtype != wanted or not array.flags.aligned:
             return array.astype(wanted)
-        return array
+        return array.view(wanted)  # with NumPy's one dtype object of that kind, not an equal one
 
     def unpack(self, value: Any, tensors: dict[str, Tensor]) -> Any:
         """The structure that `_Packer` took apart."""

@@ -147,7 +147,7 @@ def test_import_time(record_property):
 @pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="needs the source tree")
 def test_without_a_compiler_the_error_says_what_to_install(tmp_path):
     pytest.importorskip("Cython")
-    pytest.importorskip("setuptools")
+    pytest.importorskip("setuptools", minversion="77")
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
     kernels = tmp_path / "lucid" / "_kernels"

@@ -37,7 +37,7 @@ def entry(dtype="F32", shape=(2,), offsets=(0, 8)):
 
 
 def same(found, expected):
-    assert found.dtype == expected.dtype
+    assert found.dtype is np.dtype(expected.dtype.type)
     np.testing.assert_array_equal(found.numpy(), np.asarray(expected))
 
 

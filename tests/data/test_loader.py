@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -358,6 +359,7 @@ def test_a_later_iterator_takes_persistent_workers_over():
 
 
 def test_breaking_off_ends_the_workers():
+    gc.collect()  # loaders of other tests
     for _ in DataLoader(numbers(100), 1, num_workers=2):
         break
     assert multiprocessing.active_children() == []
@@ -435,3 +437,14 @@ def test_the_grace_period_is_for_the_slow(monkeypatch):
     for _ in loader:
         break
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_model_takes_the_batches(workers):
+    """Also those that were pickled on the way: operations want NumPy's own dtype objects."""
+    model = lucid.nn.Linear(2, 1)
+    for array in (np.ones((4, 2), np.float32), np.ones((4, 2), ">f4")):
+        for collate in (None, lambda batch: np.stack(batch)):
+            for x in DataLoader(list(array), 2, num_workers=workers, collate_fn=collate):
+                batch = x if isinstance(x, lucid.Tensor) else lucid.tensor(x)
+                assert model(batch).shape == (2, 1)
