@@ -40,7 +40,7 @@ def in_place(operation: Any, write: Callable[..., None] | None = None) -> Any:
         arrays = [x._data, *(_other(value, x._data, op) for value in inputs[1:])]
         if not x._data.flags.writeable:
             raise ValueError(f"{op.name}_: the tensor's memory is read-only")
-        plan = None if edges is None else op.plan(tuple([edge is not None for edge in edges]))
+        plan = None if edges is None else op.plan(_marks(edges))
         kept = arrays
         if plan is not None and any(index == 0 for _, index, _ in plan.tracked):
             kept = [arrays[0].copy(), *arrays[1:]]  # the rules need what is overwritten
@@ -103,6 +103,11 @@ def _copy_over(op: Op, array: np.ndarray, out: Any) -> None:
     np.copyto(array, out, casting="unsafe")
 
 
+def _marks(edges: Any) -> int:
+    """A bit per input that has an edge."""
+    return sum(1 << i for i, edge in enumerate(edges) if edge is not None)
+
+
 def _replace_node(
     plan: Plan,
     x: Tensor,
@@ -115,16 +120,17 @@ def _replace_node(
     memory = memory_of(x)
     result = wrap(x._data)
     result._base = x if x._base is None else x._base
-    plan = op.plan(sum(1 << i for i, edge in enumerate(edges) if edge is not None))
     record(plan, edges, inputs, arrays, attributes, result)
     node = result._node
-    # What was kept of the tensor's old contents is gone: backward is to say so.
+    # Of the tensor itself a copy was kept; what was kept of another view of its memory has been
+    # written over, and backward is to say so.
     node.versions = tuple(
-        (memory, before)
-        if index >= 0 and isinstance(inputs[index], Tensor) and memory_of(inputs[index]) is memory
+        _CONSTANT_VERSION if index == 0
+        else (memory, before)
+        if index > 0 and isinstance(inputs[index], Tensor) and memory_of(inputs[index]) is memory
         else version
         for version, (_, index, _) in zip(node.versions, plan.tracked, strict=True)
-    )
+    )  # fmt: skip
     if x._view is None:
         x._node, x._requires_grad = node, True
         x._generation += 1

@@ -27,7 +27,7 @@ from lucid.ops.neural import leaky_relu as _leaky_relu
 from lucid.ops.neural import gelu, log_sigmoid, log_softmax, softmax
 from lucid.ops.pointwise import clamp_min
 from lucid.ops.pointwise import relu as _relu
-from lucid.random import _source
+from lucid.ops.random import _source
 
 __all__ = [
     "alpha_dropout",

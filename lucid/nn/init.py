@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lucid._core.tensor import Tensor, note_write
-from lucid.random import _source
+from lucid.ops.random import _source
 
 __all__ = [
     "calculate_gain",
