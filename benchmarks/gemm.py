@@ -18,7 +18,9 @@ from statistics import median
 
 CORETYPES = {"baseline": "Prescott", "avx2": "Haswell", "avx512": "SkylakeX"}
 
-SQUARE = [((n, n), (n, n)) for n in (16, 24, 32, 48, 64, 96, 100, 128, 192, 256, 384, 512, 1024, 2048)]
+SQUARE = [
+    ((n, n), (n, n)) for n in (16, 24, 32, 48, 64, 96, 100, 128, 192, 256, 384, 512, 1024, 2048)
+]
 THIN = [
     ((8192, 16), (16, 16)),
     ((8192, 64), (64, 32)),
@@ -50,7 +52,14 @@ BATCHED = [
     ((64, 32, 64), (64, 16)),
 ]
 # (m, in, out): x(m, in) @ w(out, in)^T
-TRANSPOSED = [(32, 8, 16), (1, 512, 512), (8, 784, 512), (32, 64, 64), (64, 128, 128), (128, 784, 512)]
+TRANSPOSED = [
+    (32, 8, 16),
+    (1, 512, 512),
+    (8, 784, 512),
+    (32, 64, 64),
+    (64, 128, 128),
+    (128, 784, 512),
+]
 
 
 def cases(np, dtype):
@@ -86,9 +95,11 @@ def measure(options):
         start = time.perf_counter()
         count = gemm.fma_peak(200_000, double)
         peak = max(peak, count / (time.perf_counter() - start))
-    print(f"\n{cpu.level}, {options.dtype}, {options.threads} thread(s), FMA peak of one core "
-          f"{2e-9 * peak:.0f} GF/s, NumPy {np.__version__} OPENBLAS_CORETYPE="
-          f"{os.environ['OPENBLAS_CORETYPE']}")
+    print(
+        f"\n{cpu.level}, {options.dtype}, {options.threads} thread(s), FMA peak of one core "
+        f"{2e-9 * peak:.0f} GF/s, NumPy {np.__version__} OPENBLAS_CORETYPE="
+        f"{os.environ['OPENBLAS_CORETYPE']}"
+    )
     print(f"{'':42}{'GF/s':>8}{'of peak':>9}{'time':>13}{'vs NumPy':>10}")
     for name, a, b in cases(np, options.dtype):
         if options.only and options.only not in name:
@@ -102,8 +113,11 @@ def measure(options):
             ratios.append(seconds(np.matmul, a, b, repeats) / ours)
             best = min(best, ours)
         flag = "" if median(ratios) >= 0.95 else "  <"
-        print(f"{name:42}{2e-9 * work / best:8.1f}{work / best / peak:9.0%}{1e6 * best:10.2f} us"
-              f"{median(ratios):10.2f}{flag}", flush=True)
+        print(
+            f"{name:42}{2e-9 * work / best:8.1f}{work / best / peak:9.0%}{1e6 * best:10.2f} us"
+            f"{median(ratios):10.2f}{flag}",
+            flush=True,
+        )
 
 
 def main():
@@ -128,8 +142,9 @@ def main():
             "OPENBLAS_NUM_THREADS": str(options.threads),
         }
         environment.pop("OPENBLAS_L2_SIZE", None)
-        subprocess.run([sys.executable, __file__, *sys.argv[1:], "--here"], env=environment,
-                       check=True)
+        subprocess.run(
+            [sys.executable, __file__, *sys.argv[1:], "--here"], env=environment, check=True
+        )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,17 @@
 /* gemm_real.h: the blocked, packed matrix product for one `real` type and one vector width.
  *
  * The structure is Goto's. The innermost routine, the tile, keeps ROWS x (2 vectors) elements of c
- * in registers while it walks along the depth. Around it, the depth is cut into blocks of at most
- * DEPTH, so that a panel of b (2 vectors wide) stays in the L1 cache while the block of a (at most
- * BLOCK_ROWS high) streams past it from L2. Panels are packed: copied so that the tile reads memory
- * strictly forward. Small products skip the copy wherever the operand's own strides will do.
+ * in registers while it walks along the depth, which is cut into blocks of at most DEPTH. A panel
+ * is what a tile reads: ROWS rows of a or COLUMNS columns of b over one such block. Panels are
+ * packed, that is copied so that the tile reads memory strictly forward: a in blocks of at most
+ * BLOCK_ROWS rows, b as a whole where several blocks of rows share it. A row of tiles then runs
+ * over as many panels of b as fit into the L2 cache, its own panel of a staying in L1. Small
+ * products skip the copy wherever the operand's own strides will do, and thin ones (vectors, a few
+ * rows), which cannot fill a tile, have loops of their own.
  *
  * Each element of c is the sum over the depth in order within a depth block, and the block sums
- * added in order: how c is cut into tiles and tasks has no influence on the bits.
+ * added in order (thin products sum in an order of their own, which depends on the shape alone):
+ * how c is cut into tiles and tasks has no influence on the bits.
  *
  * No include guard: included once per type and level.
  */
@@ -24,9 +28,10 @@
 #define DEPTH 256
 #define BLOCK_ROWS (384 * 4 / (ptrdiff_t)sizeof(real))
 #define CHUNK_BYTES (384 << 10)
+#define DIRECT_BYTES (24 << 10)
 #define PACKED_BYTES (16 << 20)
-#define DIRECT_ROWS (8 * ROWS) /* with fewer rows, packing b does not pay */
-#define DIRECT_COLUMNS 192     /* with fewer columns, packing a does not */
+#define DIRECT_ROWS (16 * ROWS) /* with fewer rows, packing b does not pay */
+#define DIRECT_COLUMNS 192      /* with fewer columns, packing a does not */
 #define DOT_MAX_ROWS 8
 #define DOT_MIN_DEPTH (4 * LANES)
 #define PEAK_CHAINS 12
@@ -273,10 +278,13 @@ static void REAL_NAME(tile_block)(const product *g, ptrdiff_t top, ptrdiff_t bot
     /* Rows a multiple of 4 KB apart compete for the same lines of the L1 cache. */
     const int aliased = b->depth_stride * (ptrdiff_t)sizeof(real) % 4096 == 0;
     const int pack_b =
-        b->pack || b->free_stride != 1 || tall > (aliased ? DIRECT_ROWS / 2 : DIRECT_ROWS);
-    /* Of a whole packed b, as much as stays in the L2 cache beside the block of a. */
-    const ptrdiff_t chunk =
-        g->packed ? CHUNK_BYTES / (step * (ptrdiff_t)sizeof(real)) / COLUMNS * COLUMNS : COLUMNS;
+        b->pack || b->free_stride != 1 || tall > (aliased ? DIRECT_ROWS / 4 : DIRECT_ROWS);
+    /* As many panels of b at a time as stay in the cache while rows of tiles go over them: in L2
+     * where b is packed as a whole, in L1 where it is read in place; or the one just packed. */
+    const ptrdiff_t panels = (g->packed ? CHUNK_BYTES : pack_b ? 0 : DIRECT_BYTES) /
+                             (step * COLUMNS * (ptrdiff_t)sizeof(real));
+    const ptrdiff_t chunk = panels > 0 ? panels * COLUMNS : COLUMNS;
+    const ptrdiff_t whole = left + (right - left) / COLUMNS * COLUMNS;
 
     for (ptrdiff_t p = 0; p < g->k; p += step) {
         const ptrdiff_t depth = REAL_NAME(least)(step, g->k - p);
@@ -294,17 +302,17 @@ static void REAL_NAME(tile_block)(const product *g, ptrdiff_t top, ptrdiff_t bot
             for (ptrdiff_t i = 0; i < tall; i += height)
                 REAL_NAME(pack)(a, top + i, REAL_NAME(least)(height, tall - i), p, depth, ROWS,
                                 a_block + i / height * ROWS * depth);
-        for (ptrdiff_t first = left; first < right; first += chunk) {
-            const ptrdiff_t end = REAL_NAME(least)(right, first + chunk);
+        for (ptrdiff_t first = left, end; first < right; first = end) {
+            end = first < whole ? REAL_NAME(least)(whole, first + chunk) : right;
             const real *panel = b_panel;
-            ptrdiff_t b_depth = COLUMNS;
+            ptrdiff_t b_depth = COLUMNS, next = depth; /* panel to panel, per column */
             if (g->packed) {
                 panel = g->packed +
                         REAL_NAME(packed_at)(g->packed_n, first - g->packed_left, p, depth);
             } else if (pack_b || (end - first) % LANES) {
                 REAL_NAME(pack)(b, first, end - first, p, depth, COLUMNS, b_panel);
             } else {
-                b_depth = b->depth_stride;
+                b_depth = b->depth_stride, next = 1;
                 panel = (const real *)b->data + first + p * b_depth;
             }
             for (ptrdiff_t i = 0; i < tall; i += height) {
@@ -318,7 +326,7 @@ static void REAL_NAME(tile_block)(const product *g, ptrdiff_t top, ptrdiff_t bot
                 for (ptrdiff_t j = first; j < end; j += COLUMNS) {
                     const ptrdiff_t columns = REAL_NAME(least)(COLUMNS, end - j);
                     REAL_NAME(tiles)[a_stride == 1][rows - 1][columns > LANES](
-                        depth, from, a_stride, a_depth, panel + (j - first) * depth, b_depth,
+                        depth, from, a_stride, a_depth, panel + (j - first) * next, b_depth,
                         g->c + (top + i) * g->c_stride + j, g->c_stride, columns, &f, top + i, j);
                 }
             }
@@ -575,7 +583,7 @@ static void REAL_NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const gemm_op
                             const gemm_epilogue *epilogue) {
     if (m <= 0 || n <= 0) return;
     gemm_epilogue mirrored;
-    if (n == 1 && m > 1 && c_stride == 1 && !b->packed) { /* a column is its transpose, a row */
+    if (n == 1 && m > 1 && c_stride == 1 && !b->packed) { /* a column is, transposed, a row */
         const gemm_operand *const left = a;
         a = b, b = left, n = m, m = 1;
         if (epilogue) {
@@ -637,6 +645,7 @@ static const gemm_engine REAL_NAME(engine) = {
 #undef DOT_MAX_ROWS
 #undef DOT_MIN_DEPTH
 #undef CHUNK_BYTES
+#undef DIRECT_BYTES
 #undef PACKED_BYTES
 #undef DIRECT_ROWS
 #undef DIRECT_COLUMNS
