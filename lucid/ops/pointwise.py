@@ -454,7 +454,13 @@ def lerp(x: Array, end: Array, weight: Any) -> Array:
         tensor([ 2.5, 12.5])
     """
     x, end, weight = promoted(x, end, weight)
-    return B.add(x, B.mul(B.sub(end, x), weight))
+    step = B.sub(end, x)
+    # From the nearer end, so that weight 1 gives `end` itself.
+    near_end = np.abs(weight) >= 0.5
+    if not np.any(near_end):
+        return B.add(x, B.mul(step, weight))
+    from_end = B.sub(end, B.mul(step, 1 - weight))
+    return np.where(near_end, from_end, B.add(x, B.mul(step, weight)))
 
 
 lerp.gradient(
