@@ -54,7 +54,7 @@ def exp(x: Array) -> Array:
 
     Example:
         >>> lucid.exp(lucid.tensor([0.0, 1.0]))
-        tensor([1.    , 2.7183])
+        tensor([1.0000, 2.7183])
     """
 
 
@@ -68,7 +68,7 @@ def exp2(x: Array) -> Array:
 
     Example:
         >>> lucid.exp2(lucid.tensor([0.0, 3.0, -1.0]))
-        tensor([1. , 8. , 0.5])
+        tensor([1.0000, 8.0000, 0.5000])
     """
 
 
@@ -82,7 +82,7 @@ def expm1(x: Array) -> Array:
 
     Example:
         >>> lucid.expm1(lucid.tensor([0.0, 1.0]))
-        tensor([0.    , 1.7183])
+        tensor([0.0000, 1.7183])
     """
 
 
@@ -96,7 +96,7 @@ def log(x: Array) -> Array:
 
     Example:
         >>> lucid.log(lucid.tensor([1.0, 10.0]))
-        tensor([0.    , 2.3026])
+        tensor([0.0000, 2.3026])
     """
 
 
@@ -138,7 +138,7 @@ def log1p(x: Array) -> Array:
 
     Example:
         >>> lucid.log1p(lucid.tensor([0.0, 1.0]))
-        tensor([0.    , 0.6931])
+        tensor([0.0000, 0.6931])
     """
 
 
@@ -166,7 +166,7 @@ def rsqrt(x: Array) -> Array:
 
     Example:
         >>> lucid.rsqrt(lucid.tensor([4.0, 0.25]))
-        tensor([0.5, 2. ])
+        tensor([0.5000, 2.0000])
     """
 
 
@@ -183,7 +183,7 @@ def sin(x: Array) -> Array:
 
     Example:
         >>> lucid.sin(lucid.tensor([0.0, 1.0]))
-        tensor([0.    , 0.8415])
+        tensor([0.0000, 0.8415])
     """
 
 
@@ -197,7 +197,7 @@ def cos(x: Array) -> Array:
 
     Example:
         >>> lucid.cos(lucid.tensor([0.0, 1.0]))
-        tensor([1.    , 0.5403])
+        tensor([1.0000, 0.5403])
     """
 
 
@@ -211,7 +211,7 @@ def tan(x: Array) -> Array:
 
     Example:
         >>> lucid.tan(lucid.tensor([0.0, 1.0]))
-        tensor([0.    , 1.5574])
+        tensor([0.0000, 1.5574])
     """
 
 
@@ -225,7 +225,7 @@ def asin(x: Array) -> Array:
 
     Example:
         >>> lucid.asin(lucid.tensor([0.0, 1.0]))
-        tensor([0.    , 1.5708])
+        tensor([0.0000, 1.5708])
     """
 
 
@@ -240,7 +240,7 @@ def acos(x: Array) -> Array:
 
     Example:
         >>> lucid.acos(lucid.tensor([0.0, 1.0]))
-        tensor([1.5708, 0.    ])
+        tensor([1.5708, 0.0000])
     """
 
 
@@ -255,7 +255,7 @@ def atan(x: Array) -> Array:
 
     Example:
         >>> lucid.atan(lucid.tensor([0.0, 1.0]))
-        tensor([0.    , 0.7854])
+        tensor([0.0000, 0.7854])
     """
 
 
@@ -297,7 +297,7 @@ def sinh(x: Array) -> Array:
 
     Example:
         >>> lucid.sinh(lucid.tensor([0.0, 1.0]))
-        tensor([0.    , 1.1752])
+        tensor([0.0000, 1.1752])
     """
 
 
@@ -311,7 +311,7 @@ def cosh(x: Array) -> Array:
 
     Example:
         >>> lucid.cosh(lucid.tensor([0.0, 1.0]))
-        tensor([1.    , 1.5431])
+        tensor([1.0000, 1.5431])
     """
 
 
@@ -325,7 +325,7 @@ def tanh(x: Array) -> Array:
 
     Example:
         >>> lucid.tanh(lucid.tensor([0.0, 1.0]))
-        tensor([0.    , 0.7616])
+        tensor([0.0000, 0.7616])
     """
 
 
@@ -348,7 +348,7 @@ def asinh(x: Array) -> Array:
 
     Example:
         >>> lucid.asinh(lucid.tensor([0.0, 1.0]))
-        tensor([0.    , 0.8814])
+        tensor([0.0000, 0.8814])
     """
 
 
@@ -363,7 +363,7 @@ def acosh(x: Array) -> Array:
 
     Example:
         >>> lucid.acosh(lucid.tensor([1.0, 2.0]))
-        tensor([0.   , 1.317])
+        tensor([0.0000, 1.3170])
     """
 
 
@@ -382,7 +382,7 @@ def atanh(x: Array) -> Array:
 
     Example:
         >>> lucid.atanh(lucid.tensor([0.0, 0.5]))
-        tensor([0.    , 0.5493])
+        tensor([0.0000, 0.5493])
     """
 
 
@@ -397,7 +397,7 @@ def sinc(x: Array) -> Array:
 
     Example:
         >>> lucid.sinc(lucid.tensor([0.0, 0.5]))
-        tensor([1.    , 0.6366])
+        tensor([1.0000, 0.6366])
     """
 
 
@@ -468,7 +468,7 @@ def erf(x: Array) -> Array:
 
     Example:
         >>> lucid.erf(lucid.tensor([0.0, 1.0]))
-        tensor([0.    , 0.8427])
+        tensor([0.0000, 0.8427])
     """
 
 
@@ -487,7 +487,7 @@ def erfc(x: Array) -> Array:
 
     Example:
         >>> lucid.erfc(lucid.tensor([0.0, 1.0]))
-        tensor([1.    , 0.1573])
+        tensor([1.0000, 0.1573])
     """
 
 
@@ -501,7 +501,7 @@ def erfinv(x: Array) -> Array:
 
     Example:
         >>> lucid.erfinv(lucid.tensor([0.0, 0.5]))
-        tensor([0.    , 0.4769])
+        tensor([0.0000, 0.4769])
     """
 
 
@@ -517,7 +517,7 @@ def sigmoid(x: Array) -> Array:
 
     Example:
         >>> lucid.sigmoid(lucid.tensor([0.0, 1.0]))
-        tensor([0.5   , 0.7311])
+        tensor([0.5000, 0.7311])
     """
 
 
@@ -541,7 +541,7 @@ def logit(x: Array, eps: float | None = None) -> Array:
 
     Example:
         >>> lucid.logit(lucid.tensor([0.5, 0.9]))
-        tensor([0.    , 2.1972])
+        tensor([0.0000, 2.1972])
     """
     if eps is not None:
         x = B.clip(x, eps, 1 - eps)
@@ -570,7 +570,7 @@ def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
 
     Example:
         >>> lucid.softplus(lucid.tensor([0.0, 30.0]))
-        tensor([ 0.6931, 30.    ])
+        tensor([ 0.6931, 30.0000])
     """
     return B.softplus(x, beta, threshold)
 

@@ -72,7 +72,7 @@ def add(x: Array, y: Array) -> Array:
         >>> lucid.add(lucid.tensor([1.0, 2.0]), 10)
         tensor([11., 12.])
         >>> lucid.add(lucid.tensor([1.0, 2.0]), lucid.tensor([1.0, 1.0]), alpha=0.5)
-        tensor([1.5, 2.5])
+        tensor([1.5000, 2.5000])
     """
 
 
@@ -134,7 +134,7 @@ def div(x: Array, y: Array) -> Array:
 
     Example:
         >>> lucid.div(lucid.tensor([7.0, -7.0]), 2)
-        tensor([ 3.5, -3.5])
+        tensor([ 3.5000, -3.5000])
         >>> lucid.div(lucid.tensor([7, -7]), 2, rounding_mode="trunc")
         tensor([ 3, -3])
     """
@@ -238,7 +238,7 @@ def pow(x: Array, y: Array) -> Array:
         >>> lucid.pow(lucid.tensor([1.0, 2.0, 3.0]), 2)
         tensor([1., 4., 9.])
         >>> lucid.pow(2, lucid.tensor([0.0, 0.5, 3.0]))
-        tensor([1.    , 1.4142, 8.    ])
+        tensor([1.0000, 1.4142, 8.0000])
     """
     array = x if isinstance(x, Array) else y
     if array.dtype.kind in "iu" and np.any(np.less(y, 0)):
@@ -378,7 +378,7 @@ def reciprocal(x: Array) -> Array:
 
     Example:
         >>> lucid.reciprocal(lucid.tensor([4.0, -0.5]))
-        tensor([ 0.25, -2.  ])
+        tensor([ 0.2500, -2.0000])
     """
 
 
@@ -392,7 +392,7 @@ def addcmul(x: Array, tensor1: Array, tensor2: Array, value: Any = 1) -> Array:
 
     Example:
         >>> lucid.addcmul(lucid.zeros(2), lucid.tensor([1.0, 2.0]), lucid.tensor([3.0, 4.0]), 0.5)
-        tensor([1.5, 4. ])
+        tensor([1.5000, 4.0000])
     """
     x, tensor1, tensor2 = promoted(x, tensor1, tensor2)
     return B.add(x, B.mul(_scaled("addcmul", tensor1, value, "value"), tensor2))
@@ -421,7 +421,7 @@ def addcdiv(x: Array, tensor1: Array, tensor2: Array, value: Any = 1) -> Array:
 
     Example:
         >>> lucid.addcdiv(lucid.zeros(2), lucid.tensor([1.0, 2.0]), lucid.tensor([4.0, 4.0]), 2)
-        tensor([0.5, 1. ])
+        tensor([0.5000, 1.0000])
     """
     if tensor1.dtype.kind in "iub" and tensor2.dtype.kind in "iub":
         raise RuntimeError(
@@ -455,7 +455,7 @@ def lerp(x: Array, end: Array, weight: Any) -> Array:
 
     Example:
         >>> lucid.lerp(lucid.tensor([0.0, 10.0]), lucid.tensor([10.0, 20.0]), 0.25)
-        tensor([ 2.5, 12.5])
+        tensor([ 2.5000, 12.5000])
     """
     x, end, weight = promoted(x, end, weight)
     step = B.sub(end, x)
@@ -592,7 +592,7 @@ def frac(x: Array) -> Array:
 
     Example:
         >>> lucid.frac(lucid.tensor([1.5, -1.25]))
-        tensor([ 0.5 , -0.25])
+        tensor([ 0.5000, -0.2500])
     """
     if x.dtype.kind not in "f":
         raise RuntimeError(f"frac: x must be floating point; got {x.dtype}")
@@ -627,7 +627,7 @@ def clamp(x: Array, min: Any = None, max: Any = None) -> Array:
 
     Example:
         >>> lucid.clamp(lucid.tensor([-1.0, 0.5, 2.0]), 0, 1)
-        tensor([0. , 0.5, 1. ])
+        tensor([0.0000, 0.5000, 1.0000])
     """
     if min is None and max is None:
         raise ValueError("clamp: at least one of min and max must be given")
@@ -789,6 +789,8 @@ def where(condition: Array, x: Any = None, y: Any = None) -> Any:
         return np.nonzero(np.atleast_1d(condition))
     if x is None or y is None:
         raise TypeError("where: x and y must be given together")
+    if isinstance(condition, np.bool_):  # what NumPy makes of a comparison of 0-d arrays
+        condition = np.asarray(condition)
     if not isinstance(condition, Array) or condition.dtype.kind not in "bu":
         found = getattr(condition, "dtype", condition)
         raise TypeError(f"where: condition must be a bool tensor; got {found!r}")
@@ -893,7 +895,7 @@ def heaviside(x: Array, values: Any) -> Array:
 
     Example:
         >>> lucid.heaviside(lucid.tensor([-1.0, 0.0, 2.0]), lucid.tensor(0.5))
-        tensor([0. , 0.5, 1. ])
+        tensor([0.0000, 0.5000, 1.0000])
     """
     x, values = promoted(x, values)
     return B.heaviside(x, values).astype(x.dtype, copy=False)

@@ -134,7 +134,7 @@ def mean(x: Array, dim: Any = None, keepdim: bool = False, dtype: Any = None) ->
 
     Example:
         >>> lucid.mean(lucid.tensor([[1.0, 2.0], [3.0, 5.0]]), 0)
-        tensor([2. , 3.5])
+        tensor([2.0000, 3.5000])
     """
     if dtype is not None:
         x = x.astype(dtypes.as_dtype(dtype, "mean"), copy=False)
@@ -786,7 +786,7 @@ def logcumsumexp(x: Array, dim: int) -> Array:
 
     Example:
         >>> lucid.logcumsumexp(lucid.tensor([0.0, 0.0, 0.0]), 0)
-        tensor([0.    , 0.6931, 1.0986])
+        tensor([0.0000, 0.6931, 1.0986])
     """
     if x.dtype.kind != "f":
         raise RuntimeError(f"logcumsumexp: x must be floating point; got {x.dtype}")

@@ -509,7 +509,7 @@ def histogram(
 
     Example:
         >>> lucid.histogram(lucid.tensor([1.0, 2.0, 1.0]), bins=2, range=(0.0, 3.0))
-        Histogram(hist=tensor([2., 1.]), bin_edges=tensor([0. , 1.5, 3. ]))
+        Histogram(hist=tensor([2., 1.]), bin_edges=tensor([0.0000, 1.5000, 3.0000]))
     """
     if not isinstance(x, Tensor) or x.dtype.kind != "f":
         raise TypeError(f"histogram: x must be a floating-point Tensor; got {x!r}")
