@@ -147,7 +147,8 @@ def test_no_warning_escapes():
             getattr(lucid, name)(x[1])
             getattr(lucid, name)(tensor([0.0, -1.0, INF, NAN, 6e4], dtype=lucid.float16))
     for name in ("add", "sub", "mul", "div", "floor_divide", "remainder", "fmod", "pow", "hypot",
-                 "atan2", "logaddexp", "xlogy", "maximum", "fmax", "lt", "eq", "copysign"):  # fmt: skip
+                 "atan2", "logaddexp", "xlogy", "maximum", "fmax", "lt", "eq",
+                 "copysign"):  # fmt: skip
         getattr(lucid, name)(x, x.flip(0))
         getattr(lucid, name)(x.to(lucid.float64)[::2], x[::2])
 
