@@ -336,6 +336,10 @@ def apply(op: Op, inputs: Sequence[Any], attributes: Sequence[Any]) -> Any:
     try:
         arrays = [x if x is None else x._data for x in inputs]
     except AttributeError:
+        if not any(isinstance(x, (Tensor, np.ndarray)) for x in inputs):
+            raise TypeError(
+                f"{op.name}: {op.inputs[0]} must be a Tensor; got {_type_name(inputs[0])}"
+            ) from None
         inputs = [x if isinstance(x, Tensor) or x is None else _operand(x, op) for x in inputs]
         arrays = [x._data if isinstance(x, Tensor) else x for x in inputs]
         inputs = [x if isinstance(x, Tensor) else None for x in inputs]
