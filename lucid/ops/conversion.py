@@ -135,9 +135,7 @@ def can_cast(from_: Any, to: Any) -> bool:
         False
     """
     low, high = dtypes.as_dtype(from_, "can_cast"), dtypes.as_dtype(to, "can_cast")
-    return dtypes.category(low) <= dtypes.category(high) and not (
-        low.kind == "i" and high.kind == "u"
-    )
+    return dtypes.category(low) <= dtypes.category(high)
 
 
 FUNCTIONS = "promote_types result_type can_cast".split()
