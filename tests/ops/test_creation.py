@@ -86,7 +86,11 @@ def test_promotion_as_pytorch():
 
 
 def test_dtypes_are_the_canonical_objects():
-    for x in (lucid.zeros(2, dtype="float32"), lucid.zeros(2, dtype=np.float32), lucid.ones(2).to("float")):
+    for x in (
+        lucid.zeros(2, dtype="float32"),
+        lucid.zeros(2, dtype=np.float32),
+        lucid.ones(2).to("float"),
+    ):
         assert x.dtype is lucid.float32
 
 
@@ -105,10 +109,16 @@ def test_memory_is_shared_where_that_is_promised():
     for x in (lucid.from_numpy(a), lucid.as_tensor(a), lucid.asarray(a), lucid.from_dlpack(a)):
         a[0] += 1
         assert x[0].item() == a[0]
-    for x in (lucid.tensor(a), lucid.as_tensor(a, dtype=lucid.float32), lucid.asarray(a, copy=True)):
+    for x in (
+        lucid.tensor(a),
+        lucid.as_tensor(a, dtype=lucid.float32),
+        lucid.asarray(a, copy=True),
+    ):
         assert not np.shares_memory(x._data, a)
     x = lucid.ones(2)
-    assert lucid.as_tensor(x) is lucid.asarray(x) is x.to(lucid.float32) is x.float() is x.cpu() is x
+    assert (
+        lucid.as_tensor(x) is lucid.asarray(x) is x.to(lucid.float32) is x.float() is x.cpu() is x
+    )
     assert x.to(lucid.float32, copy=True) is not x
     numbers = array.array("d", [1.0, 2.0])
     shared = lucid.frombuffer(numbers, dtype=lucid.float64)
@@ -133,7 +143,11 @@ def test_the_graph_goes_on_through_as_tensor():
 
 
 ERRORS = {
-    "negative": (lambda: lucid.zeros(2, -1), ShapeError, r"zeros: sizes must not be negative; got \(2, -1\)"),
+    "negative": (
+        lambda: lucid.zeros(2, -1),
+        ShapeError,
+        r"zeros: sizes must not be negative; got \(2, -1\)",
+    ),
     "float size": (lambda: lucid.ones(2.0), TypeError, "ones: a shape is made of ints"),
     "eye": (lambda: lucid.eye(-1), ShapeError, "eye"),
     "full": (lambda: lucid.full((2,), [1, 2]), ShapeError, "fill_value must be a number"),
@@ -146,13 +160,25 @@ ERRORS = {
     "device": (lambda: lucid.zeros(2, device="cuda"), DeviceError, '"cpu"'),
     "to device": (lambda: lucid.ones(2).to("cuda:0"), DeviceError, "cuda:0"),
     "to keyword": (lambda: lucid.ones(2).to(kind=3), TypeError, "'kind'"),
-    "requires grad": (lambda: lucid.ones(2, dtype=lucid.int64, requires_grad=True), RuntimeError, "int64"),
-    "from_numpy": (lambda: lucid.from_numpy([1]), TypeError, "from_numpy: expected a NumPy array; got list"),
+    "requires grad": (
+        lambda: lucid.ones(2, dtype=lucid.int64, requires_grad=True),
+        RuntimeError,
+        "int64",
+    ),
+    "from_numpy": (
+        lambda: lucid.from_numpy([1]),
+        TypeError,
+        "from_numpy: expected a NumPy array; got list",
+    ),
     "strings": (lambda: lucid.from_numpy(np.array(["a"])), TypeError, "no dtype"),
     "from_dlpack": (lambda: lucid.from_dlpack([1]), TypeError, "__dlpack__"),
     "one_hot": (lambda: lucid.one_hot(lucid.tensor([3]), 3), ValueError, r"\[0, 3\)"),
     "meshgrid": (lambda: lucid.meshgrid(lucid.ones(2), indexing="ji"), ValueError, '"ij" or "xy"'),
-    "complex": (lambda: lucid.complex(lucid.ones(2), lucid.ones(2).double()), RuntimeError, "both float64"),
+    "complex": (
+        lambda: lucid.complex(lucid.ones(2), lucid.ones(2).double()),
+        RuntimeError,
+        "both float64",
+    ),
     "ones_like": (lambda: lucid.ones_like(3), TypeError, "ones_like: x must be a Tensor; got int"),
     "asarray": (lambda: lucid.asarray([1], copy=False), ValueError, "copy=False"),
     "frombuffer": (lambda: lucid.frombuffer(b"abc", dtype=lucid.float32), ValueError, "frombuffer"),

@@ -77,12 +77,24 @@ def test_pad():
 
 ERRORS = {
     "cat empty": (lambda: lucid.cat([]), ValueError, "cat: tensors must not be empty"),
-    "cat one": (lambda: lucid.cat(A), TypeError, "cat: tensors must be a sequence of Tensors; got Tensor"),
-    "cat item": (lambda: lucid.cat([A, 3]), TypeError, r"cat: tensors\[1\] must be a Tensor; got int"),
+    "cat one": (
+        lambda: lucid.cat(A),
+        TypeError,
+        "cat: tensors must be a sequence of Tensors; got Tensor",
+    ),
+    "cat item": (
+        lambda: lucid.cat([A, 3]),
+        TypeError,
+        r"cat: tensors\[1\] must be a Tensor; got int",
+    ),
     "cat shape": (lambda: lucid.cat([A, A.T]), ShapeError, r"tensors\[1\] has \(3, 2\)"),
     "cat 0-d": (lambda: lucid.cat([lucid.tensor(1)]), ShapeError, "use stack"),
     "cat dim": (lambda: lucid.cat([A], 2), IndexError, "cat: dim"),
-    "stack shape": (lambda: lucid.stack([A, A.T]), ShapeError, r"stack: .* tensors\[1\] has \(3, 2\)"),
+    "stack shape": (
+        lambda: lucid.stack([A, A.T]),
+        ShapeError,
+        r"stack: .* tensors\[1\] has \(3, 2\)",
+    ),
     "hstack": (lambda: lucid.hstack(3), TypeError, "hstack"),
     "split sum": (lambda: A.split([1, 1], 1), ShapeError, r"add up to 3.*got \(1, 1\)"),
     "split zero": (lambda: A.split(0), ShapeError, "split_size must be positive"),
@@ -92,7 +104,11 @@ ERRORS = {
     "unbind": (lambda: lucid.tensor(1).unbind(), ShapeError, "unbind"),
     "repeat": (lambda: A.repeat(2), ShapeError, "each of the 2 dimensions"),
     "repeat negative": (lambda: A.repeat(1, -1), ShapeError, "negative"),
-    "interleave": (lambda: A.repeat_interleave(lucid.tensor([1, 2, 3]), 0), ShapeError, "2 elements"),
+    "interleave": (
+        lambda: A.repeat_interleave(lucid.tensor([1, 2, 3]), 0),
+        ShapeError,
+        "2 elements",
+    ),
     "roll": (lambda: A.roll((1, 2), 0), ShapeError, "as many"),
     "flip twice": (lambda: A.flip(0, 0), ValueError, "twice"),
     "fliplr": (lambda: lucid.fliplr(lucid.ones(2)), ShapeError, "2 dimensions"),

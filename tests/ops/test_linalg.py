@@ -81,7 +81,9 @@ def test_solve_takes_vectors():
     a, b = tensor(np.random.default_rng(0).standard_normal((2, 3, 3))), tensor(np.ones((2, 3)))
     close((a @ linalg.solve(a, b).unsqueeze(-1)).squeeze(-1), b)
     close(a[0] @ linalg.solve(a[0], b[0]), b[0])
-    close(linalg.solve(a, b[:1].T.expand(3, 2).contiguous(), left=True).mT @ a.mT, np.ones((2, 2, 3)))
+    close(
+        linalg.solve(a, b[:1].T.expand(3, 2).contiguous(), left=True).mT @ a.mT, np.ones((2, 2, 3))
+    )
 
 
 def test_least_squares():
@@ -167,14 +169,20 @@ def test_einsum_spelled_with_numbers_and_spaces():
 A = lucid.ones(2, 2)
 ERRORS = {
     "inv singular": (lambda: linalg.inv(A), LinAlgError, "inv: Singular"),
-    "inv shape": (lambda: linalg.inv(lucid.ones(2, 3)), ShapeError, r"inv: x must have shape \(..., n, n\)"),
+    "inv shape": (
+        lambda: linalg.inv(lucid.ones(2, 3)),
+        ShapeError,
+        r"inv: x must have shape \(..., n, n\)",
+    ),
     "inv dtype": (lambda: linalg.inv(A.long()), RuntimeError, "got int64"),
     "half": (lambda: linalg.det(A.half()), RuntimeError, "got float16"),
     "solve": (lambda: linalg.solve(A, lucid.ones(3, 2)), ShapeError, "must have 2 rows"),
     "solve singular": (lambda: linalg.solve(A, A), LinAlgError, "solve"),
     "solve dtype": (lambda: linalg.solve(A, A.double()), RuntimeError, "one dtype"),
     "triangular": (
-        lambda: linalg.solve_triangular(lucid.zeros(2, 2), A, upper=True), LinAlgError, "diagonal has a zero",
+        lambda: linalg.solve_triangular(lucid.zeros(2, 2), A, upper=True),
+        LinAlgError,
+        "diagonal has a zero",
     ),
     "cholesky": (lambda: linalg.cholesky(-lucid.eye(2)), LinAlgError, "positive definite"),
     "qr mode": (lambda: linalg.qr(A, "full"), ValueError, '"reduced", "complete" or "r"'),
@@ -192,11 +200,15 @@ ERRORS = {
     "multi_dot": (lambda: linalg.multi_dot([A, lucid.ones(3, 2)]), ShapeError, "does not multiply"),
     "einsum count": (lambda: lucid.einsum("ij,jk", A), ValueError, "2 operands; got 1"),
     "einsum dims": (lambda: lucid.einsum("ijk", A), ShapeError, "does not label"),
-    "einsum size": (lambda: lucid.einsum("ij,jk", A, lucid.ones(3, 2)), ShapeError, "label 'j' has size"),
+    "einsum size": (
+        lambda: lucid.einsum("ij,jk", A, lucid.ones(3, 2)),
+        ShapeError,
+        "label 'j' has size",
+    ),
     "einsum out": (lambda: lucid.einsum("ij->k", A), ValueError, "in no operand"),
     "einsum letter": (lambda: lucid.einsum("i1", A), ValueError, "must be letters"),
     "einsum twice": (lambda: lucid.einsum("ij->ii", A), ValueError, "label twice"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", ERRORS)
