@@ -31,9 +31,7 @@ def norm_along(x: Array, ord: float, dim: Any, keepdim: Any) -> Array:
         elif math.isinf(ord):
             if 0 in [x.shape[d] for d in which] and (ord < 0 or 0 not in np.shape(x)):
                 raise ShapeError(f"vector_norm: no element to take the norm of order {ord} of")
-            out = (np.max if ord > 0 else np.min)(size, which, keepdims=keepdim, **(
-                {"initial": 0} if ord > 0 else {}
-            ))  # fmt: skip
+            out = size.max(which, None, keepdim, 0) if ord > 0 else size.min(which, None, keepdim)
         elif ord == 1:
             out = np.add.reduce(size, which, keepdims=keepdim)
         else:

@@ -451,7 +451,7 @@ def _exponential(
 ) -> Array:
     if not rate > 0:
         raise ValueError(f"{caller}: the rate must be positive; got {rate}")
-    source = _source(generator, caller)
+    source: Any = _source(generator, caller)
     out = _draw(lambda shape, dtype: source.standard_exponential(shape, dtype), shape, dtype)
     return out / dtype.type(rate)
 
