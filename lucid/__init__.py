@@ -414,4 +414,5 @@ from lucid.ops.random import (
     seed,
     set_rng_state,
 )
+from lucid.ops.einsum import einsum
 from lucid.ops.forms import add, div, divide, sub, subtract

@@ -6,7 +6,6 @@ import doctest
 import importlib
 import pkgutil
 import re
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +76,5 @@ def docstrings() -> list[doctest.DocTest]:
 def test_docstring(test, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     test.globs.clear()
-    test.globs.update(lucid=lucid, nn=getattr(lucid, "nn", None))
-    with warnings.catch_warnings():
-        run_examples(test)
+    test.globs.update(lucid=lucid)
+    run_examples(test)
