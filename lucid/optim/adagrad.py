@@ -46,7 +46,6 @@ class Adagrad(Optimizer):
     Stochastic Optimization", 2011.
 
     Example:
-        >>> from lucid import Tensor
         >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
         >>> optimizer = lucid.optim.Adagrad([weight], lr=0.1)
         >>> weight.grad = lucid.Tensor([0.5, -3.0])
@@ -129,7 +128,6 @@ class Adadelta(Optimizer):
     Source: Zeiler, "ADADELTA: An Adaptive Learning Rate Method", 2012.
 
     Example:
-        >>> from lucid import Tensor
         >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
         >>> optimizer = lucid.optim.Adadelta([weight])
         >>> weight.grad = lucid.Tensor([0.5, -3.0])

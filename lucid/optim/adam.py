@@ -49,7 +49,6 @@ class Adam(Optimizer):
     & Kumar, "On the Convergence of Adam and Beyond", 2018.
 
     Example:
-        >>> from lucid import Tensor
         >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
         >>> optimizer = lucid.optim.Adam([weight], lr=0.1)
         >>> weight.grad = lucid.Tensor([0.5, -3.0])
@@ -144,7 +143,6 @@ class AdamW(Adam):
     Source: Loshchilov & Hutter, "Decoupled Weight Decay Regularization", 2019.
 
     Example:
-        >>> from lucid import Tensor
         >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
         >>> optimizer = lucid.optim.AdamW([weight], lr=0.1, weight_decay=0.5)
         >>> weight.grad = lucid.Tensor([0.5, -3.0])
@@ -208,7 +206,6 @@ class Adamax(Optimizer):
     Source: Kingma & Ba, "Adam: A Method for Stochastic Optimization", 2015.
 
     Example:
-        >>> from lucid import Tensor
         >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
         >>> optimizer = lucid.optim.Adamax([weight], lr=0.1)
         >>> weight.grad = lucid.Tensor([0.5, -3.0])
@@ -298,7 +295,6 @@ class NAdam(Optimizer):
     Source: Dozat, "Incorporating Nesterov Momentum into Adam", 2016.
 
     Example:
-        >>> from lucid import Tensor
         >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
         >>> optimizer = lucid.optim.NAdam([weight], lr=0.1)
         >>> weight.grad = lucid.Tensor([0.5, -3.0])
@@ -401,7 +397,6 @@ class RAdam(Optimizer):
     Source: Liu et al., "On the Variance of the Adaptive Learning Rate and Beyond", 2020.
 
     Example:
-        >>> from lucid import Tensor
         >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
         >>> optimizer = lucid.optim.RAdam([weight], lr=0.1)
         >>> weight.grad = lucid.Tensor([0.5, -3.0])

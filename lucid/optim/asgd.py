@@ -48,7 +48,6 @@ class ASGD(Optimizer):
     Source: Polyak & Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992.
 
     Example:
-        >>> from lucid import Tensor
         >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
         >>> optimizer = lucid.optim.ASGD([weight], lr=0.1)
         >>> weight.grad = lucid.Tensor([0.5, -3.0])

@@ -42,7 +42,6 @@ class Lion(Optimizer):
     Source: Chen et al., "Symbolic Discovery of Optimization Algorithms", 2023.
 
     Example:
-        >>> from lucid import Tensor
         >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
         >>> optimizer = lucid.optim.Lion([weight], lr=0.1)
         >>> weight.grad = lucid.Tensor([0.5, -3.0])

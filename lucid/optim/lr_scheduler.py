@@ -221,7 +221,6 @@ class LambdaLR(LRScheduler):
         last_epoch: see :class:`LRScheduler`.
 
     Example:
-        >>> from lucid import Tensor
         >>> from lucid.optim import SGD
         >>> optimizer = lucid.optim.SGD([lucid.Tensor([1.0], requires_grad=True)], lr=0.1)
         >>> scheduler = lucid.optim.lr_scheduler.LambdaLR(optimizer, lambda t: 0.5**t)
@@ -282,7 +281,6 @@ class StepLR(Multiplying):
         last_epoch: see :class:`LRScheduler`.
 
     Example:
-        >>> from lucid import Tensor
         >>> from lucid.optim import SGD
         >>> optimizer = lucid.optim.SGD([lucid.Tensor([1.0], requires_grad=True)], lr=1.0)
         >>> scheduler = lucid.optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5)
@@ -378,7 +376,6 @@ class LinearLR(Multiplying):
         last_epoch: see :class:`LRScheduler`.
 
     Example:
-        >>> from lucid import Tensor
         >>> from lucid.optim import SGD
         >>> optimizer = lucid.optim.SGD([lucid.Tensor([1.0], requires_grad=True)], lr=0.8)
         >>> warm_up = lucid.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.25, total_iters=3)
@@ -837,7 +834,6 @@ class SequentialLR(_Composed):
         milestones: the steps at which the next one begins: one fewer than schedules.
 
     Example:
-        >>> from lucid import Tensor
         >>> from lucid.optim import SGD
         >>> optimizer = lucid.optim.SGD([lucid.Tensor([1.0], requires_grad=True)], lr=0.1)
         >>> warm_up = lucid.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.1, total_iters=2)
@@ -928,7 +924,6 @@ class ReduceLROnPlateau(LRScheduler):
         eps: a drop by no more than this is not made.
 
     Example:
-        >>> from lucid import Tensor
         >>> from lucid.optim import SGD
         >>> optimizer = lucid.optim.SGD([lucid.Tensor([1.0], requires_grad=True)], lr=1.0)
         >>> scheduler = lucid.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)

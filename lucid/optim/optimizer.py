@@ -101,8 +101,8 @@ class Optimizer:
             out of range.
 
     Example:
-        >>> from lucid import Tensor
-        >>> class SignDescent(Optimizer):
+        >>> import numpy as np
+        >>> class SignDescent(lucid.optim.Optimizer):
         ...     def update(self, group, params, grads, states, grad_scale):
         ...         for param, grad in zip(params, grads):
         ...             param -= group["lr"] * np.sign(grad_scale * grad)

@@ -46,7 +46,6 @@ class RMSprop(Optimizer):
     Sequences With Recurrent Neural Networks", 2013.
 
     Example:
-        >>> from lucid import Tensor
         >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
         >>> optimizer = lucid.optim.RMSprop([weight], lr=0.1)
         >>> weight.grad = lucid.Tensor([0.5, -3.0])

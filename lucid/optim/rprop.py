@@ -49,7 +49,6 @@ class Rprop(Optimizer):
     The RPROP Algorithm", 1993.
 
     Example:
-        >>> from lucid import Tensor
         >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
         >>> optimizer = lucid.optim.Rprop([weight], lr=0.1)
         >>> weight.grad = lucid.Tensor([0.5, -3.0])

@@ -38,7 +38,6 @@ class SGD(Optimizer):
     2013.
 
     Example:
-        >>> from lucid import Tensor
         >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
         >>> optimizer = lucid.optim.SGD([weight], lr=0.5, momentum=0.9)
         >>> weight.grad = lucid.Tensor([1.0, -1.0])
