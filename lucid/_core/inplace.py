@@ -74,6 +74,8 @@ def _edges(op: Op, x: Tensor, inputs: list[Any]) -> tuple[Any, ...] | None:
 
 
 def _other(value: Any, array: np.ndarray, op: Op) -> Any:
+    if value is None:
+        return None
     other = value._data if isinstance(value, Tensor) else _operand(value, op)
     if isinstance(other, (float, complex)) and array.dtype.kind in "iub" or (
         isinstance(other, complex) and array.dtype.kind == "f"

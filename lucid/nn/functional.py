@@ -722,7 +722,8 @@ def huber_loss(
     size = T.abs(T.sub(input, target))
     far = T.mul(T.sub(size, 0.5 * delta), delta)
     loss = T.where(T.lt(size, delta), T.mul(T.mul(size, size), 0.5), far)
-    return _weighted(loss, weight, reduction, "huber_loss")
+    # PyTorch's mean is not a weighted one here.
+    return _reduced(loss if weight is None else T.mul(loss, weight), reduction, "huber_loss")
 
 
 def cross_entropy(

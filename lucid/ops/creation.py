@@ -123,6 +123,7 @@ def from_numpy(array: np.ndarray) -> Tensor:
         raise TypeError(f"from_numpy: expected a NumPy array; got {type(array).__name__}")
     if array.dtype not in dtypes.ALL:
         raise TypeError(f"from_numpy: lucid has no dtype for {array.dtype}")
+    array = dtypes.canonical(array)
     return _shared(array if type(array) is np.ndarray else array.view(np.ndarray))
 
 
@@ -326,7 +327,7 @@ def linspace(
 
     Example:
         >>> lucid.linspace(0, 1, 5)
-        tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
+        tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
     as_device(device)
     out = np.linspace(_number(start), _number(end), _count(steps, "linspace"))

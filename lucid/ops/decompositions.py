@@ -112,8 +112,8 @@ def inv(x: Array) -> Array:
 
     Example:
         >>> lucid.linalg.inv(lucid.tensor([[2.0, 0.0], [0.0, 4.0]]))
-        tensor([[0.5 , 0.  ],
-                [0.  , 0.25]])
+        tensor([[0.5000, 0.0000],
+                [0.0000, 0.2500]])
     """
     _matrices(x, "inv")
     return _call("inv", np.linalg.inv, x)
@@ -255,7 +255,7 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:  # noqa: N803
     Example:
         >>> A = lucid.tensor([[2.0, 0.0], [0.0, 4.0]])
         >>> lucid.linalg.solve(A, lucid.tensor([2.0, 2.0]))
-        tensor([1. , 0.5])
+        tensor([1.0000, 0.5000])
     """
     a, b = array_of(A, "solve", "A"), array_of(B, "solve", "B")
     if b.ndim == 1 or b.ndim == a.ndim - 1 and b.shape == a.shape[:-1]:

@@ -376,3 +376,4 @@ FUNCTIONS = (
 METHODS = (
     "matmul mm bmm mv dot vdot inner outer ger addmm addmv addr baddbmm addbmm trace kron cross"
 ).split()
+OPERATORS = {"__matmul__": matmul, "__rmatmul__": lambda x, y: matmul(y, x)}

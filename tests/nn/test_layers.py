@@ -115,6 +115,8 @@ def test_against_torch(torch, name, args, kwargs, shapes, dtype):
     expected, found = seen_by(theirs)(*ins), seen_by(ours)(*mine)
     assert found.dtype == dtype
     eps = np.finfo(dtype).eps
+    if name == "Hardsigmoid":  # PyTorch's 1/6 has the precision of a float32
+        eps = np.finfo(np.float32).eps
     close = {"rtol": 64 * eps, "atol": 64 * eps}
     np.testing.assert_allclose(found.detach().numpy(), expected.detach().numpy(), **close)
     g = rng.standard_normal(found.shape).astype(dtype)
@@ -127,10 +129,8 @@ def test_against_torch(torch, name, args, kwargs, shapes, dtype):
 @pytest.mark.torch
 @pytest.mark.parametrize(("name", "args", "kwargs", "shapes"), LAYERS, ids=names(LAYERS))
 def test_repr_as_torch(torch, name, args, kwargs, shapes):
-    if name in ("CosineSimilarity", "PairwiseDistance"):
-        return  # these show nothing
     ours, theirs = getattr(nn, name)(*args, **kwargs), getattr(torch.nn, name)(*args, **kwargs)
-    assert repr(ours) == repr(theirs).replace("negative_slope", "negative_slope")
+    assert repr(ours) == repr(theirs)
 
 
 @pytest.mark.parametrize(("name", "args", "kwargs", "shapes"), LAYERS, ids=names(LAYERS))
