@@ -62,7 +62,8 @@ def train(
                 schedule.step()
                 history.append(Step(loss.item(), norm.item(), clipped_norm.item()))
                 bar.update()
-            bar.set_postfix(loss=f"{history[-1].loss:.4f}", norm=f"{history[-1].norm:.3f}")
+            last = history[-1]
+            bar.set_postfix(loss=f"{last.loss:.4f}", norm=f"{last.norm:.3f}", refresh=False)
     return history
 
 
