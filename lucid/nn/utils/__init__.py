@@ -14,6 +14,7 @@ from lucid.nn.utils.grad import (
     get_total_norm,
     grad_norm,
 )
+from lucid.nn.utils.vector import parameters_to_vector, vector_to_parameters
 
 __all__ = [
     "AutoClip",
@@ -28,4 +29,6 @@ __all__ = [
     "clipped",
     "get_total_norm",
     "grad_norm",
+    "parameters_to_vector",
+    "vector_to_parameters",
 ]
