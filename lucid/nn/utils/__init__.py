@@ -16,6 +16,7 @@ from lucid.nn.utils.grad import (
 )
 from lucid.nn.utils.monitor import GradientMonitor, Spike
 from lucid.nn.utils.report import GradientReport, GradientStats, grad_report
+from lucid.nn.utils.vector import parameters_to_vector, vector_to_parameters
 
 __all__ = [
     "AutoClip",
@@ -35,4 +36,6 @@ __all__ = [
     "get_total_norm",
     "grad_norm",
     "grad_report",
+    "parameters_to_vector",
+    "vector_to_parameters",
 ]
