@@ -64,7 +64,7 @@ def softmax(x: Array, dim: int, dtype: Any = None) -> Array:
 
     Example:
         >>> lucid.softmax(lucid.tensor([0.0, 0.0]), 0)
-        tensor([0.5, 0.5])
+        tensor([0.5000, 0.5000])
     """
     x = x if dtype is None else x.astype(dtype)
     _real(x, "softmax")
