@@ -316,7 +316,9 @@ def _record_multiple(
     node.inputs = edges
     node.saved = plan.collect(arrays, outs, attributes)
     node.versions = tuple(
-        (_CONSTANT, 0) if index < 0 else (memory_of(inputs[index]), memory_of(inputs[index]).version)
+        (_CONSTANT, 0)
+        if index < 0 or inputs[index] is None
+        else (memory_of(inputs[index]), memory_of(inputs[index]).version)
         for _, index, _ in plan.tracked
     )
     node.seq = next_seq()

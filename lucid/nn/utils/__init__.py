@@ -1,5 +1,6 @@
 """What is done to the parameters of a model as a whole; first of all, gradient norms."""
 
+from lucid.nn.utils import rnn
 from lucid.nn.utils.grad import (
     AutoClip,
     adaptive_clip_grad,
@@ -28,4 +29,5 @@ __all__ = [
     "clipped",
     "get_total_norm",
     "grad_norm",
+    "rnn",
 ]
