@@ -1,5 +1,6 @@
 """What is done to the parameters of a model as a whole; first of all, gradient norms."""
 
+from lucid.nn.utils import rnn
 from lucid.nn.utils.grad import (
     AutoClip,
     adaptive_clip_grad,
@@ -38,4 +39,5 @@ __all__ = [
     "grad_report",
     "parameters_to_vector",
     "vector_to_parameters",
+    "rnn",
 ]
