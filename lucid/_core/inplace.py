@@ -65,7 +65,9 @@ def _edges(op: Op, x: Tensor, inputs: list[Any]) -> tuple[Any, ...] | None:
         return None
     edges = tuple([edge_of(value) if isinstance(value, Tensor) else None for value in inputs])
     base = x if x._view is None else x._base
-    if isinstance(edges[0], Tensor) or (base is not None and base._requires_grad and not base._node):
+    if isinstance(edges[0], Tensor) or (
+        base is not None and base._requires_grad and not base._node
+    ):
         raise RuntimeError(
             f"{op.name}_: a leaf that requires grad, or a view of one, cannot be changed in place "
             "while operations are recorded; do it inside lucid.no_grad(), or out of place"
@@ -94,7 +96,8 @@ _CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
 def _copy_over(op: Op, array: np.ndarray, out: Any) -> None:
     if np.shape(out) != array.shape:
         raise RuntimeError(
-            f"{op.name}_: the result's shape {np.shape(out)} differs from the tensor's {array.shape}"
+            f"{op.name}_: the result's shape {np.shape(out)} differs from the tensor's "
+            f"{array.shape}"
         )
     kind = np.asarray(out).dtype.kind
     if _CATEGORY[kind] > _CATEGORY[array.dtype.kind]:

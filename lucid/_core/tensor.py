@@ -11,7 +11,7 @@ import math
 import sys
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,10 +20,15 @@ from lucid._core.device import CPU, as_device, device
 from lucid._core.grad_mode import enable_grad, mode
 from lucid._core.tape import Memory, Node, RemovableHandle, new_memory
 
+if TYPE_CHECKING:
+    from lucid._core._methods import Methods
+else:
+    Methods = object  # the methods themselves are attached by lucid.ops.methods
+
 _new = object.__new__
 
 
-class Tensor:
+class Tensor(Methods):
     """An n-dimensional array with automatic differentiation.
 
     ``Tensor(data, requires_grad=False, dtype=None, device=None)`` copies ``data`` (anything

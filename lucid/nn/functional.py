@@ -31,6 +31,7 @@ from lucid.ops.random import _source
 
 __all__ = [
     "alpha_dropout",
+    "batch_norm",
     "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
@@ -48,12 +49,14 @@ __all__ = [
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "group_norm",
     "hardshrink",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
     "hinge_embedding_loss",
     "huber_loss",
+    "instance_norm",
     "kl_div",
     "l1_loss",
     "layer_norm",
@@ -591,6 +594,166 @@ def _as_rows(
         None if weight is None else T.reshape(weight, (-1,)),
         None if bias is None else T.reshape(bias, (-1,)),
     )
+
+
+def _channels(x: Tensor, *values: Tensor | None) -> list[Tensor | None]:
+    """Values per channel in a shape that broadcasts along dimension 1 of ``x``."""
+    shape = (1, -1, *[1] * (x.ndim - 2))
+    return [None if value is None else T.reshape(value, shape) for value in values]
+
+
+def _check_channels(x: Tensor, caller: str, **values: Tensor | None) -> None:
+    if x.ndim < 2:
+        raise ShapeError(f"{caller}: input must have shape (N, C, ...); got {x.shape}")
+    for name, value in values.items():
+        if value is not None and value.shape != (x.shape[1],):
+            raise ShapeError(
+                f"{caller}: {name} must have shape ({x.shape[1]},), one value per channel of the "
+                f"input {x.shape}; got {value.shape}"
+            )
+
+
+def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """``x * weight + bias`` by channels."""
+    weight, bias = _channels(x, weight, bias)
+    x = x if weight is None else T.mul(x, weight)
+    return x if bias is None else T.add(x, bias)
+
+
+def _update_running(running: Tensor | None, value: np.ndarray, momentum: float) -> None:
+    if running is not None:
+        note_write(running)
+        running._data *= 1 - momentum
+        running._data += momentum * value.astype(running.dtype)
+
+
+def _with_running_statistics(
+    x: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
+    centre, scale = _channels(x, mean, T.rsqrt(T.add(var, eps)))
+    return _affine(T.mul(T.sub(x, centre), scale), weight, bias)
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    r"""Mean 0 and variance 1 in each channel, over the batch and all positions.
+
+    Args:
+        input: ``(N, C, ...)``.
+        running_mean, running_var: what normalises in evaluation; moved by ``momentum`` towards the
+            batch's (unbiased) statistics in training.
+        weight, bias: a scale and a shift for each channel, or None.
+        training: normalise by the batch's own statistics.
+        momentum: how far the running statistics move.
+        eps: added to the variance.
+
+    Raises:
+        ValueError: in training, there is only one value per channel; or running statistics are
+            needed and not given.
+
+    Source: Ioffe & Szegedy 2015, "Batch normalization: accelerating deep network training by
+    reducing internal covariate shift".
+    """
+    caller = "batch_norm"
+    _check_channels(
+        input, caller, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
+    )
+    if not training:
+        if running_mean is None or running_var is None:
+            raise ValueError(f"{caller}: running_mean and running_var are needed in evaluation")
+        return _with_running_statistics(input, running_mean, running_var, weight, bias, eps)
+    count = input.numel() // max(input.shape[1], 1)
+    if count == 1:
+        raise ValueError(
+            f"{caller}: training needs more than one value per channel; got input {input.shape}"
+        )
+    dims = (0, *range(2, input.ndim))
+    mean = T.mean(input, dims, True, None)
+    centred = T.sub(input, mean)
+    var = T.mean(T.mul(centred, centred), dims, True, None)
+    _update_running(running_mean, mean._data.reshape(-1), momentum)
+    if count:
+        _update_running(running_var, var._data.reshape(-1) * (count / (count - 1)), momentum)
+    return _affine(T.mul(centred, T.rsqrt(T.add(var, eps))), weight, bias)
+
+
+def group_norm(
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Mean 0 and variance 1 in each sample's groups of channels, over all positions.
+
+    Args:
+        input: ``(N, C, ...)``.
+        num_groups: divides C.
+        weight, bias: a scale and a shift for each channel, or None.
+        eps: added to the variance.
+
+    Source: Wu & He 2018, "Group normalization".
+    """
+    _check_channels(input, "group_norm", weight=weight, bias=bias)
+    if num_groups < 1 or input.shape[1] % num_groups:
+        raise ValueError(
+            f"group_norm: num_groups must divide the {input.shape[1]} channels; got {num_groups}"
+        )
+    size = input.numel() // max(input.shape[0] * num_groups, 1)
+    rows = T.reshape(input, (input.shape[0] * num_groups, size))
+    return _affine(
+        T.reshape(neural.layer_norm_rows(rows, None, None, eps), input.shape), weight, bias
+    )
+
+
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Mean 0 and variance 1 in each channel of each sample, over all positions.
+
+    Args:
+        input: ``(N, C, L, ...)``.
+        running_mean, running_var, weight, bias, momentum, eps: as for :func:`batch_norm`.
+        use_input_stats: normalise by the sample's own statistics, not by the running ones.
+
+    Source: Ulyanov, Vedaldi & Lempitsky 2016, "Instance normalization: the missing ingredient for
+    fast stylization".
+    """
+    caller = "instance_norm"
+    _check_channels(
+        input, caller, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
+    )
+    if not use_input_stats:
+        if running_mean is None or running_var is None:
+            raise ValueError(
+                f"{caller}: running_mean and running_var are needed without use_input_stats"
+            )
+        return _with_running_statistics(input, running_mean, running_var, weight, bias, eps)
+    count = math.prod(input.shape[2:])
+    if count == 1:
+        raise ValueError(
+            f"{caller}: needs more than one value per channel and sample; got input {input.shape}"
+        )
+    if running_mean is not None or running_var is not None:
+        values = input._data.reshape(*input.shape[:2], count)
+        _update_running(running_mean, values.mean(2).mean(0), momentum)
+        _update_running(running_var, values.var(2, ddof=1).mean(0), momentum)
+    return group_norm(input, max(input.shape[1], 1), weight, bias, eps)
 
 
 # -------------------------------------------------------------------- similarities

@@ -24,9 +24,7 @@ Array = np.ndarray
 # -------------------------------------------------------------------- from data
 
 
-def tensor(
-    data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor with a copy of ``data``.
 
     Args:
@@ -98,9 +96,7 @@ def asarray(
     wanted = source.dtype if dtype is None else dtypes.as_dtype(dtype, "asarray")
     if source.dtype != wanted:
         if copy is False:
-            raise ValueError(
-                f"asarray: {source.dtype} to {wanted} needs a copy; got copy=False"
-            )
+            raise ValueError(f"asarray: {source.dtype} to {wanted} needs a copy; got copy=False")
         source = cast(source, wanted)
     return _finish(source, requires_grad)
 
@@ -130,9 +126,7 @@ def from_numpy(array: np.ndarray) -> Tensor:
 def from_dlpack(x: Any) -> Tensor:
     """A tensor on the memory of another library's array, by the DLPack protocol; no copy."""
     if not hasattr(x, "__dlpack__"):
-        raise TypeError(
-            f"from_dlpack: x must have the method __dlpack__; got {type(x).__name__}"
-        )
+        raise TypeError(f"from_dlpack: x must have the method __dlpack__; got {type(x).__name__}")
     return from_numpy(np.from_dlpack(x))
 
 
@@ -245,7 +239,9 @@ def _like(name: str, make: Callable[..., Array], what: str) -> Any:
         return _finish(wrap(make(array.shape, wanted)), requires_grad)
 
     create.__name__ = create.__qualname__ = name
-    create.__doc__ = f"""A tensor {what}, in the shape and, unless ``dtype`` says otherwise, dtype of x."""
+    create.__doc__ = (
+        f"""A tensor {what}, in the shape and, unless ``dtype`` says otherwise, dtype of x."""
+    )
     return create
 
 
@@ -288,8 +284,9 @@ def arange(
     start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """The numbers from ``start`` up to, without, ``end``: ``arange(end)``, ``arange(start, end, step)``.
+    """The numbers from ``start`` up to, without, ``end``.
 
+    ``arange(end)``, ``arange(start, end)`` or ``arange(start, end, step)``.
     int64 if all arguments are ints, else the default dtype.
 
     Example:
@@ -456,7 +453,7 @@ def one_hot(x: Tensor, num_classes: int = -1) -> Tensor:
         if not array.size:
             raise ValueError("one_hot: num_classes must be given for an empty tensor")
         num_classes = int(array.max()) + 1
-    if array.size and not (0 <= array.min() and array.max() < num_classes):
+    if array.size and not (array.min() >= 0 and array.max() < num_classes):
         raise ValueError(
             f"one_hot: classes must lie in [0, {num_classes}); got {array.min()} to {array.max()}"
         )
@@ -521,8 +518,8 @@ def is_complex(x: Tensor) -> bool:
 
 
 FUNCTIONS = (
-    "tensor scalar_tensor as_tensor asarray from_numpy from_dlpack frombuffer zeros ones empty full "
-    "zeros_like ones_like empty_like full_like arange linspace logspace eye tril_indices "
+    "tensor scalar_tensor as_tensor asarray from_numpy from_dlpack frombuffer zeros ones empty "
+    "full zeros_like ones_like empty_like full_like arange linspace logspace eye tril_indices "
     "triu_indices meshgrid one_hot complex polar numel is_tensor "
     "is_floating_point is_complex"
 ).split()

@@ -37,13 +37,17 @@ METHODS = [
 def promoted(*operands: Any) -> list[Any]:
     """Operands in the dtype in which they meet; None and Python numbers stay as they are."""
     arrays = [x for x in operands if isinstance(x, Array)]
-    wanted = arrays[0].dtype
     met = arrays[0]
+    wanted = met.dtype
     for x in arrays[1:]:
-        wanted = dtypes.promote(met, x)
-        met = np.empty((1,) * max(met.ndim, x.ndim), wanted)
+        if x.dtype is not wanted:
+            # 0-d operands count for less, so what was met so far has a shape too.
+            wanted = dtypes.promote(met, x)
+            met = np.empty((1,) * max(met.ndim, x.ndim), wanted)
+        elif x.ndim > met.ndim:
+            met = x
     for x in operands:
-        if isinstance(x, (bool, int, float, complex)):
+        if isinstance(x, (int, float, complex)):
             wanted = dtypes.result_category_with_scalar(wanted, x)
     return [x.astype(wanted, copy=False) if isinstance(x, Array) else x for x in operands]
 
@@ -454,7 +458,15 @@ def lerp(x: Array, end: Array, weight: Any) -> Array:
         tensor([ 2.5000, 12.5000])
     """
     x, end, weight = promoted(x, end, weight)
-    return B.add(x, B.mul(B.sub(end, x), weight))
+    step = B.sub(end, x)
+    # From the nearer end, so that weight 1 gives `end` itself.
+    near_end = np.abs(weight) >= 0.5
+    if not np.any(near_end):
+        return B.add(x, B.mul(step, weight))
+    from_end = B.sub(end, B.mul(step, 1 - weight))
+    if np.all(near_end):
+        return from_end
+    return np.where(near_end, from_end, B.add(x, B.mul(step, weight)))
 
 
 lerp.gradient(

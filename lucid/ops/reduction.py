@@ -194,7 +194,7 @@ def nanmean(x: Tensor, dim: Any = None, keepdim: bool = False, dtype: Any = None
 
     Example:
         >>> lucid.nanmean(lucid.tensor([1.0, float("nan"), 2.0]))
-        tensor(1.5)
+        tensor(1.5000)
     """
     if isinstance(x, Tensor) and dtype is None:
         _check_continuous("nanmean", x._data)
@@ -291,7 +291,7 @@ def var(
         >>> lucid.var(lucid.tensor([1.0, 2.0, 3.0, 4.0]))
         tensor(1.6667)
         >>> lucid.var(lucid.tensor([1.0, 2.0, 3.0, 4.0]), correction=0)
-        tensor(1.25)
+        tensor(1.2500)
     """
     _check_continuous("var", x)
     dim, divisor = _degrees(x.shape, dim, unbiased, correction, "var")
@@ -348,7 +348,7 @@ def std(
 
     Example:
         >>> lucid.std(lucid.tensor([1.0, 2.0, 3.0, 4.0]))
-        tensor(1.291)
+        tensor(1.2910)
     """
     _check_continuous("std", x)
     return B.sqrt(np.asarray(var.op.forward(x, dim, unbiased, keepdim, correction)))
@@ -1123,7 +1123,7 @@ def quantile(
 
     Example:
         >>> lucid.quantile(lucid.tensor([0.0, 1.0, 2.0, 3.0]), 0.5)
-        tensor(1.5)
+        tensor(1.5000)
     """
     return _quantile("quantile", x, q, dim, keepdim, interpolation, False)
 

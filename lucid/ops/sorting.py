@@ -222,8 +222,7 @@ def unique_parts(x: Array, consecutive: bool, dim: int | None) -> tuple[Array, A
     rows = x.reshape(-1) if dim is None or x.ndim == 0 else np.moveaxis(x, dim, 0)
     starts = np.ones(len(rows), bool)
     if len(rows):
-        changed = rows[1:] != rows[:-1]
-        starts[1:] = changed.reshape(len(rows) - 1, -1).any(axis=1)
+        starts[1:] = (rows[1:] != rows[:-1]).any(axis=tuple(range(1, rows.ndim)))
     begin = np.flatnonzero(starts)
     values = rows[begin] if dim is None or x.ndim == 0 else np.moveaxis(rows[begin], 0, dim)
     inverse = np.cumsum(starts) - 1

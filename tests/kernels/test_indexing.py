@@ -29,7 +29,11 @@ def test_against_numpy(rng, dtype, row, count):
 
 def test_any_layout(rng):
     index, values = rng.integers(0, 5, 6), rng.standard_normal((6, 4))
-    for kind in (np.asfortranarray, lambda a: np.repeat(a, 2, 1)[:, ::2], lambda a: a[::-1].copy()[::-1]):
+    for kind in (
+        np.asfortranarray,
+        lambda a: np.repeat(a, 2, 1)[:, ::2],
+        lambda a: a[::-1].copy()[::-1],
+    ):
         check(np.ones((5, 4)), index, kind(values))
         check(kind(np.ones((5, 4))).copy(order="K"), index, values)
     check(np.ones((5, 4))[:, ::2], index, values[:, ::2])
@@ -49,7 +53,13 @@ def test_an_index_out_of_range_changes_nothing(bad):
 
 @pytest.mark.parametrize(
     ("out", "index", "values"),
-    [((), (1,), (1,)), ((3,), (2,), (1,)), ((3, 2), (2,), (2, 3)), ((3,), (2, 1), (2,)), ((3,), (2,), (2, 1))],
+    [
+        ((), (1,), (1,)),
+        ((3,), (2,), (1,)),
+        ((3, 2), (2,), (2, 3)),
+        ((3,), (2, 1), (2,)),
+        ((3,), (2,), (2, 1)),
+    ],
 )
 def test_shapes_are_checked(out, index, values):
     with pytest.raises(ValueError, match="add_rows"):

@@ -16,7 +16,9 @@ SHAPE = (3, 4, 2)
 
 def keys():
     basic = hnp.basic_indices(SHAPE, allow_newaxis=True, allow_ellipsis=True)
-    integers = hnp.integer_array_indices(SHAPE, result_shape=hnp.array_shapes(max_dims=2, max_side=3))
+    integers = hnp.integer_array_indices(
+        SHAPE, result_shape=hnp.array_shapes(max_dims=2, max_side=3)
+    )
     masks = hnp.arrays(np.bool_, SHAPE)
     mixed = st.tuples(
         hnp.arrays(np.int64, st.integers(1, 4), elements=st.integers(-3, 2)),
@@ -171,7 +173,9 @@ def test_ties_of_scatter_reduce_share_the_gradient():
     x = lucid.tensor([1.0], requires_grad=True)
     src = lucid.tensor([1.0, 1.0, 0.0], requires_grad=True)
     x.scatter_reduce(0, lucid.tensor([0, 0, 0]), src, "amax").sum().backward()
-    np.testing.assert_allclose([*x.grad.tolist(), *src.grad.tolist()], [1 / 3, 1 / 3, 1 / 3, 0], rtol=1e-6)
+    np.testing.assert_allclose(
+        [*x.grad.tolist(), *src.grad.tolist()], [1 / 3, 1 / 3, 1 / 3, 0], rtol=1e-6
+    )
 
 
 X = lucid.zeros(2, 3)
@@ -188,27 +192,46 @@ ERRORS = {
     "gather range": (lambda: X.gather(1, lucid.tensor([[3]])), IndexError, r"\[0, 3\)"),
     "gather negative": (lambda: X.gather(1, lucid.tensor([[-1]])), IndexError, "got -1"),
     "gather dims": (lambda: X.gather(1, lucid.tensor([0])), ShapeError, "as many dimensions"),
-    "gather size": (lambda: X.gather(1, lucid.zeros(3, 1, dtype=lucid.int64)), ShapeError, "larger"),
+    "gather size": (
+        lambda: X.gather(1, lucid.zeros(3, 1, dtype=lucid.int64)),
+        ShapeError,
+        "larger",
+    ),
     "gather float": (lambda: X.gather(1, lucid.ones(1, 1)), IndexError, "must hold integers"),
-    "scatter src": (lambda: X.scatter(1, lucid.tensor([[0, 1]]), lucid.ones(1, 1)), ShapeError, "src"),
+    "scatter src": (
+        lambda: X.scatter(1, lucid.tensor([[0, 1]]), lucid.ones(1, 1)),
+        ShapeError,
+        "src",
+    ),
     "scatter dtype": (
         lambda: X.scatter(1, lucid.tensor([[0]]), lucid.ones(1, 1, dtype=lucid.float64)),
-        RuntimeError, "dtype float32",
+        RuntimeError,
+        "dtype float32",
     ),
     "scatter reduce": (
-        lambda: X.scatter(1, lucid.tensor([[0]]), 1.0, reduce="mean"), ValueError, '"add" or "multiply"',
+        lambda: X.scatter(1, lucid.tensor([[0]]), 1.0, reduce="mean"),
+        ValueError,
+        '"add" or "multiply"',
     ),
     "scatter_reduce": (
-        lambda: X.scatter_reduce(1, lucid.tensor([[0]]), X, "median"), ValueError, "amin",
+        lambda: X.scatter_reduce(1, lucid.tensor([[0]]), X, "median"),
+        ValueError,
+        "amin",
     ),
     "index_select": (lambda: X.index_select(1, lucid.tensor([3])), IndexError, "index_select"),
-    "index_add": (lambda: X.index_add(0, lucid.tensor([0]), lucid.ones(3)), ShapeError, r"\(1, 3\)"),
+    "index_add": (
+        lambda: X.index_add(0, lucid.tensor([0]), lucid.ones(3)),
+        ShapeError,
+        r"\(1, 3\)",
+    ),
     "take": (lambda: X.take(lucid.tensor([6])), IndexError, r"\[-6, 6\)"),
     "masked_select": (lambda: X.masked_select(lucid.ones(2, 3)), RuntimeError, "mask must be bool"),
     "masked_scatter": (
-        lambda: X.masked_scatter(lucid.ones(3, dtype=lucid.bool), lucid.ones(2)), ShapeError, "6 in the mask",
+        lambda: X.masked_scatter(lucid.ones(3, dtype=lucid.bool), lucid.ones(2)),
+        ShapeError,
+        "6 in the mask",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", ERRORS)

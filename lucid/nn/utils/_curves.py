@@ -45,9 +45,8 @@ def sparkline(values: np.ndarray, length: int = 24) -> str:
     """Positive numbers as a line of bars, on a logarithmic scale; "!" where one is not finite."""
     values = condensed(values, length)
     logs = logarithms(values)
-    if np.isnan(logs).all():
-        return "!" * len(values)
-    low, high = np.nanmin(logs), np.nanmax(logs)
+    known = logs[~np.isnan(logs)]
+    low, high = (known.min(), known.max()) if len(known) else (0.0, 0.0)
     places = (logs - low) / max(high - low, 0.1) * (len(BARS) - 1)
     return "".join(
         "!" if not math.isfinite(value) else BARS[0] if math.isnan(place) else BARS[round(place)]

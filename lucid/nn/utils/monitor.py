@@ -16,6 +16,7 @@ import csv
 import io
 import json
 import math
+import operator
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -204,9 +205,9 @@ class GradientMonitor:
         self.spikes: deque[Spike] = deque(maxlen=KEPT_SPIKES)
         self._model = model
         self._pairs = None if isinstance(model, Module) else _named(model)
-        self._names: list[str] = []
         self._modules: list[str] = []
-        self._owners = np.empty(0, np.intp)  # of each parameter, its module
+        self._tensors: list[Tensor] = []
+        self._owners = np.empty(0, np.intp)  # of each tensor, its module
         self._table = _Table(capacity)
         self._due: deque[bool] = deque(maxlen=window)
         self._range = _Window(window, 1)
@@ -216,29 +217,40 @@ class GradientMonitor:
         self._files: list[TextIO] = []
         self._attached: list[Callable[[], None]] = []
         self._live = Live(self) if live else None
+        if self._pairs is not None:
+            self._arrange(self._pairs)
 
     # ---------------------------------------------------------------- recording
 
     def _parameters(self) -> list[Tensor]:
         """The parameters as they are now; keeps up with the modules that they are in."""
-        pairs = list(self._model.named_parameters()) if self._pairs is None else self._pairs
-        names = [name for name, _ in pairs]
-        if names != self._names:
-            modules: dict[str, int] = {}
-            owners = [
-                modules.setdefault(name.rpartition(".")[0] or name, len(modules)) for name in names
-            ]
-            self._names, self._modules = names, list(modules)
-            self._owners = np.array(owners, np.intp)
+        if self._pairs is not None:
+            return self._tensors
+        tensors = list(self._model.parameters())
+        known = self._tensors
+        if len(tensors) != len(known) or any(map(operator.is_not, tensors, known)):
+            self._arrange(list(self._model.named_parameters()))
+        return tensors
+
+    def _arrange(self, pairs: list[tuple[str, Tensor]]) -> None:
+        """Which parameter belongs to which module."""
+        modules: dict[str, int] = {}
+        owners = [
+            modules.setdefault(name.rpartition(".")[0] or name, len(modules)) for name, _ in pairs
+        ]
+        self._tensors = [tensor for _, tensor in pairs]
+        self._owners = np.array(owners, np.intp)
+        if list(modules) != self._modules:
+            self._modules = list(modules)
             self._range = _Window(self.window, 1 + len(modules))
-        return [tensor for _, tensor in pairs]
 
     def _module_norms(self) -> np.ndarray:
         """The norm of each module's own gradients."""
         tensors = self._parameters()
         norms = np.zeros(len(tensors))
         there = [place for place, tensor in enumerate(tensors) if tensor._grad is not None]
-        norms[there] = B.norms.norms([tensors[place]._grad._data for place in there], 2.0)
+        grads = [tensor._grad._data for tensor in tensors if tensor._grad is not None]
+        norms[there] = B.norms.norms(grads, 2.0)
         largest = norms.max(initial=0.0)
         scale = largest if 0 < largest < math.inf else 1.0  # squares must not overflow
         with np.errstate(over="ignore"):
@@ -269,7 +281,10 @@ class GradientMonitor:
         limit = math.inf if self.max_norm is None else self.max_norm
         model = self._model if self._pairs is None else self._pairs
         norm = clip_grad_norm(model, limit, nonfinite=nonfinite)
-        self._record_clipped(norm.item(), self.max_norm, modules)
+        if nonfinite == "zero" and not np.isfinite(modules).all():
+            self._record(norm.item(), 0.0, 0.0, self.max_norm, modules)
+        else:
+            self._record_clipped(norm.item(), self.max_norm, modules)
         return norm
 
     def attach(self, optimizer: Any) -> GradientMonitor:
@@ -280,6 +295,11 @@ class GradientMonitor:
         Returns:
             The monitor itself.
         """
+        if not hasattr(optimizer, "max_grad_norm"):
+            raise TypeError(
+                "GradientMonitor.attach: optimizer must be one of lucid.optim; "
+                f"got {type(optimizer).__name__}"
+            )
         before = optimizer.max_grad_norm
         if self.max_norm is not None:
             optimizer.max_grad_norm = self.max_norm
@@ -305,9 +325,11 @@ class GradientMonitor:
             self._record_clipped(norm, None, modules)
 
     def _record_clipped(self, norm: float, limit: float | None, modules: np.ndarray) -> None:
-        due = limit is not None and norm > limit and math.isfinite(norm)
-        coefficient = limit / (norm + CLIP_EPS) if due else 1.0
-        self._record(norm, norm * coefficient, coefficient, limit, modules)
+        if limit is None or not limit < norm < math.inf:
+            self._record(norm, norm, 1.0, limit, modules)
+        else:
+            coefficient = limit / (norm + CLIP_EPS)
+            self._record(norm, norm * coefficient, coefficient, limit, modules)
 
     def _record(
         self,
@@ -411,7 +433,9 @@ class GradientMonitor:
         """By module, the norm of its gradients at the steps that are kept."""
         table = self._table
         return {
-            name.removeprefix(MODULE): table[name] for name in table.names if name.startswith(MODULE)
+            name.removeprefix(MODULE): table[name]
+            for name in table.names
+            if name.startswith(MODULE)
         }
 
     def to_csv(self, path: str | Path | None = None) -> str:
@@ -439,7 +463,7 @@ class GradientMonitor:
         Returns:
             The monitor itself.
         """
-        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115: until close
+        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115
         self._files.append(file)
         end = file.seek(0, io.SEEK_END)
         if end:

@@ -155,7 +155,7 @@ class GradientReport:
         return "\n".join([*lines, "</table>", *notes])
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dicts and numbers: ``{"parameters": {name: ...}, "modules": ..., "total": ...}``."""
+        """Plain dicts and numbers, with the keys of this object's attributes."""
 
         def plain(stats: GradientStats) -> dict[str, float]:
             return {**stats._asdict(), "ratio": stats.ratio}
@@ -216,9 +216,12 @@ def grad_report(parameters: Any) -> GradientReport:
     """
     found: dict[int, tuple[str, Any]] = {}
     without_grad = []
+    names: set[str] = set()
     for place, member in enumerate(_members(parameters, "grad_report")):
         name, tensor = _split(member, place, "grad_report")
-        name = name or f"parameters[{place}]"
+        if not name or name in names:
+            name = f"{name or 'parameters'}[{place}]"
+        names.add(name)
         if tensor._grad is None:
             without_grad.append(name)
         else:
