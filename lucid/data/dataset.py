@@ -115,10 +115,10 @@ class Subset(Dataset):
     """
 
     def __init__(self, dataset: Dataset, indices: Sequence[int] | np.ndarray | Tensor) -> None:
-        if isinstance(indices, (Tensor, np.ndarray)):
-            indices = indices.tolist()
         self.dataset = dataset
-        self.indices = indices
+        self.indices: Sequence[int] = (
+            indices.tolist() if isinstance(indices, (Tensor, np.ndarray)) else indices
+        )
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -171,7 +171,7 @@ class ChainDataset(IterableDataset):
             yield from dataset  # type: ignore[misc]
 
     def __len__(self) -> int:
-        return sum(len(dataset) for dataset in self.datasets)  # type: ignore[arg-type]
+        return sum(len(dataset) for dataset in self.datasets)  # type: ignore[arg-type, misc]
 
 
 def random_split(
