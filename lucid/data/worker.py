@@ -110,7 +110,7 @@ def _answerer(recipe: Recipe) -> Callable[[int, Any], _Answer]:
     return following
 
 
-def _portable(error: Exception, worker: int) -> BaseException:
+def _portable(error: Exception, worker: int) -> Exception:
     """The error with the worker's traceback noted on it, if need be as another that pickles."""
     text = f"raised in DataLoader worker {worker}:\n{''.join(traceback.format_exception(error))}"
     try:
