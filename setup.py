@@ -25,13 +25,13 @@ DEBUG = os.environ.get("LUCID_DEBUG", "0") not in ("", "0")
 SANITIZE = os.environ.get("LUCID_SANITIZE", "")
 
 # Never -ffast-math: linking with it switches the whole process to flush-to-zero on import.
-FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-std=c11", "-fvisibility=hidden", "-pthread"]
+FLAGS = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-std=c11", "-fvisibility=hidden", "-pthread"]
 if DEBUG or SANITIZE:
     FLAGS = ["-O1", "-g", "-UNDEBUG", "-std=c11", "-pthread"]
 if SANITIZE:
     FLAGS += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer"]
 WARNINGS = ["-Wno-unused-function", "-Wno-psabi"]
-LINK = ["-pthread", "-lm"] + ([f"-fsanitize={SANITIZE}"] if SANITIZE else [])
+LINK = ["-pthread", "-lm"] + (["-Wl,-s"] if sys.platform == "linux" and not (DEBUG or SANITIZE) else []) + ([f"-fsanitize={SANITIZE}"] if SANITIZE else [])
 
 DIRECTIVES = {
     "language_level": "3",

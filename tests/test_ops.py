@@ -153,7 +153,7 @@ def layouts(a: np.ndarray) -> dict[str, np.ndarray]:
 @rows([s for s in SAMPLES if s.layouts])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_layouts_give_the_same_and_inputs_stay_untouched(sample, dtype):
-    arrays = sample.arrays(dtype if sample.dtypes[0] in "fc" else DTYPES[sample.dtypes[0]][0])
+    arrays = sample.arrays(dtype if sample.dtypes[0] in "fdc" else DTYPES[sample.dtypes[0]][0])
     plain = [wrap(a.copy()) for a in arrays]
     differentiate = sample.grad and arrays[0].dtype.kind in "fc"
 

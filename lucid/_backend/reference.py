@@ -1,12 +1,12 @@
 """The routines in plain NumPy: right for every dtype and layout, and what kernels fall back on.
 
-Arrays and Python scalars in, arrays out (NumPy scalars where NumPy makes them of 0-d results; the
-caller puts those back into arrays). Nothing here warns of an overflow, a division by zero or an
-invalid operation: infinities and NaNs are results.
+Arrays and Python scalars in, arrays out, 0-d ones included. Nothing here warns of an overflow, a
+division by zero or an invalid operation: infinities and NaNs are results.
 """
 
 from __future__ import annotations
 
+import builtins
 import math
 from collections.abc import Callable
 from typing import Any
@@ -16,9 +16,19 @@ import numpy as np
 Array = np.ndarray
 
 
-def silent(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function`` without NumPy's warnings."""
-    return np.errstate(all="ignore")(function)
+def silent(function: Callable[..., Any]) -> Callable[..., Array]:
+    """``function`` without NumPy's warnings, its scalars put back into arrays."""
+
+    def routine(*args: Any, **kwargs: Any) -> Array:
+        with np.errstate(all="ignore"):
+            return np.asarray(function(*args, **kwargs))
+
+    return routine
+
+
+def quiet(function: Callable[..., Any]) -> Callable[..., Array]:
+    """`silent` for a function that never warns."""
+    return lambda *args: np.asarray(function(*args))
 
 
 # -------------------------------------------------------------------- arithmetic
@@ -153,7 +163,7 @@ def erf(x: Array) -> Array:
 
 @silent
 def erfinv(x: Array) -> Array:
-    """Inverse of erf: Winitzki's approximation, then Halley's method on erfc, which keeps digits."""
+    """Winitzki's approximation, then Halley's method, near 1 on erfc, which keeps the digits."""
     wide = np.asarray(x, dtype=np.float64)
     z = np.abs(wide)
     logarithm = np.log1p(-z * z)
@@ -181,19 +191,19 @@ lt = silent(np.less)
 le = silent(np.less_equal)
 gt = silent(np.greater)
 ge = silent(np.greater_equal)
-logical_and = np.logical_and
-logical_or = np.logical_or
-logical_xor = np.logical_xor
-logical_not = np.logical_not
-bitwise_and = np.bitwise_and
-bitwise_or = np.bitwise_or
-bitwise_xor = np.bitwise_xor
-bitwise_not = np.invert
-bitwise_left_shift = np.left_shift
-bitwise_right_shift = np.right_shift
-isnan = np.isnan
-isinf = np.isinf
-isfinite = np.isfinite
+logical_and = quiet(np.logical_and)
+logical_or = quiet(np.logical_or)
+logical_xor = quiet(np.logical_xor)
+logical_not = quiet(np.logical_not)
+bitwise_and = quiet(np.bitwise_and)
+bitwise_or = quiet(np.bitwise_or)
+bitwise_xor = quiet(np.bitwise_xor)
+bitwise_not = quiet(np.invert)
+bitwise_left_shift = quiet(np.left_shift)
+bitwise_right_shift = quiet(np.right_shift)
+isnan = quiet(np.isnan)
+isinf = quiet(np.isinf)
+isfinite = quiet(np.isfinite)
 
 
 # -------------------------------------------------------------------- reductions
@@ -203,7 +213,7 @@ isfinite = np.isfinite
 def sum(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     # float16 adds up in float32, or it would lose a sum of some thousands.
     if x.dtype == np.float16:
-        return np.asarray(np.add.reduce(x, axis, np.float32, None, keepdims)).astype(np.float16)
+        return np.asarray(np.add.reduce(x, axis, np.float32, None, keepdims)).astype(x.dtype)
     return np.add.reduce(x, axis=axis, keepdims=keepdims)
 
 
@@ -214,12 +224,36 @@ def prod(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     return np.multiply.reduce(x, axis=axis, keepdims=keepdims)
 
 
+@silent
 def amax(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     return np.maximum.reduce(x, axis=axis, keepdims=keepdims)
 
 
+@silent
 def amin(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     return np.minimum.reduce(x, axis=axis, keepdims=keepdims)
+
+
+def argmax(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
+    return np.asarray(np.argmax(x, axis, keepdims=keepdims))
+
+
+def argmin(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
+    return np.asarray(np.argmin(x, axis, keepdims=keepdims))
+
+
+@silent
+def mean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    return np.mean(x, axis=axis, keepdims=keepdims)
+
+
+def var_mean(
+    x: Array, axis: Any = None, keepdims: bool = False, correction: float = 1.0
+) -> tuple[Array, Array]:
+    average = mean(x, axis, True)
+    squares = sum(square(abs(sub(x, average))), axis, keepdims)
+    freedom = x.size / builtins.max(average.size, 1) - correction
+    return div(squares, builtins.max(freedom, 0)), average.reshape(squares.shape)
 
 
 @silent

@@ -20,6 +20,8 @@ complex128 = np.dtype(np.complex128)
 
 ALL = (bool_, uint8, int8, int16, int32, int64, float16, float32, float64, complex64, complex128)
 
+# NumPy makes new dtype objects where the byte order is set; lucid compares by identity.
+_CANONICAL = {dtype: dtype for dtype in ALL}
 _NAMES = {str(dtype): dtype for dtype in ALL} | {
     "half": float16, "float": float32, "double": float64, "short": int16, "int": int32,
     "long": int64, "cfloat": complex64, "cdouble": complex128,
@@ -69,7 +71,13 @@ def as_dtype(dtype: Any, caller: str) -> np.dtype:
             f"{caller}: dtype must be one of {', '.join(str(known) for known in ALL)}; "
             f"got {dtype!r}"
         )
-    return found.newbyteorder("=")
+    return _CANONICAL[found.newbyteorder("=")]
+
+
+def canonical(array: np.ndarray) -> np.ndarray:
+    """``array`` with the very object of `ALL` for its dtype; an unpickled one has its own."""
+    known = _CANONICAL[array.dtype]
+    return array if array.dtype is known else array.view(known)
 
 
 def category(dtype: np.dtype) -> int:

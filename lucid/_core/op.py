@@ -275,8 +275,10 @@ def _track(node: Node, inputs: Sequence[Any], result: Any) -> tuple[Any, ...]:
     versions = []
     for place, index, _ in node.plan.tracked:
         tensor = result if index < 0 else inputs[index]
-        if not isinstance(tensor, Tensor):  # a Python scalar
-            versions.append((_CONSTANT, 0))
+        if not isinstance(tensor, Tensor):
+            # Several outputs, or a Python scalar.
+            memory = JointMemory(tensor) if isinstance(tensor, tuple) else _CONSTANT
+            versions.append((memory, memory.version))
             continue
         memory = tensor._memory if tensor._base is None else tensor._base._memory
         if memory is None:
@@ -290,6 +292,19 @@ def _track(node: Node, inputs: Sequence[Any], result: Any) -> tuple[Any, ...]:
         else:
             versions.append((memory, memory.version))
     return tuple(versions)
+
+
+class JointMemory:
+    """The memory of several outputs: written to when one of them is."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, tensors: tuple[Tensor, ...]) -> None:
+        self.parts = [memory_of(tensor) for tensor in tensors]
+
+    @property
+    def version(self) -> int:
+        return sum(part.version for part in self.parts)
 
 
 _CONSTANT = memory_of(wrap(np.empty(0)))
@@ -315,10 +330,7 @@ def _record_multiple(
     node.plan = plan
     node.inputs = edges
     node.saved = plan.collect(arrays, outs, attributes)
-    node.versions = tuple(
-        (_CONSTANT, 0) if index < 0 else (memory_of(inputs[index]), memory_of(inputs[index]).version)
-        for _, index, _ in plan.tracked
-    )
+    node.versions = _track(node, inputs, results)
     node.seq = next_seq()
     node.shape = tuple(out.shape for out in outs)
     node.dtype = tuple(out.dtype for out in outs)
@@ -336,6 +348,10 @@ def apply(op: Op, inputs: Sequence[Any], attributes: Sequence[Any]) -> Any:
     try:
         arrays = [x if x is None else x._data for x in inputs]
     except AttributeError:
+        if not any(isinstance(x, (Tensor, np.ndarray)) for x in inputs):
+            raise TypeError(
+                f"{op.name}: {op.inputs[0]} must be a Tensor; got {_type_name(inputs[0])}"
+            ) from None
         inputs = [x if isinstance(x, Tensor) or x is None else _operand(x, op) for x in inputs]
         arrays = [x._data if isinstance(x, Tensor) else x for x in inputs]
         inputs = [x if isinstance(x, Tensor) else None for x in inputs]

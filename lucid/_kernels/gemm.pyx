@@ -299,7 +299,7 @@ def linear_backward(
 ):
     cdef const gemm_engine* engine = engine_for(g)
     cdef int ndim = cnp.PyArray_NDIM(g), type_number = cnp.PyArray_TYPE(g)
-    cdef matrix dy, a, w, ones
+    cdef matrix dy, a, ones
     cdef cnp.npy_intp size
     cdef float one_f32 = 1
     cdef double one_f64 = 1

@@ -46,7 +46,8 @@ typedef real vec __attribute__((vector_size(LUCID_VBYTES)));
 typedef real vec_at __attribute__((vector_size(LUCID_VBYTES), aligned(sizeof(real)), may_alias));
 typedef bits vec_bits __attribute__((vector_size(LUCID_VBYTES)));
 typedef real quad __attribute__((vector_size(4 * sizeof(real))));
-typedef real quad_at __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
+typedef real quad_at
+    __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
 typedef bits quad_bits __attribute__((vector_size(4 * sizeof(real))));
 
 _Static_assert((BLOCK_ROWS + COLUMNS) * DEPTH * sizeof(real) <= GEMM_SCRATCH_BYTES, "scratch");
@@ -109,7 +110,8 @@ ALWAYS_INLINE void REAL_NAME(tile)(const int rows, const int vecs, ptrdiff_t dep
                                    ptrdiff_t column) {
     vec t[ROWS][2];
     EACH t[i][v] = (vec){0};
-    if (depth > 64) EACH __builtin_prefetch(c + i * c_stride + v * LANES, 1); /* in time for the end */
+    if (depth > 64) /* in time for the end */
+        EACH __builtin_prefetch(c + i * c_stride + v * LANES, 1);
     /* Three rows share a base: more pointers than that would not fit into the registers. */
     const real *base[4] = {a, a + 3 * a_stride, a + 6 * a_stride, a + 9 * a_stride};
     for (ptrdiff_t p = 0; p < depth; p++) {
@@ -155,7 +157,8 @@ ALWAYS_INLINE void REAL_NAME(tile)(const int rows, const int vecs, ptrdiff_t dep
     }
 #define TILES(rows) TILE(rows, 1) TILE(rows, 2)
 #define ENTRIES(kind, rows)                                        \
-    {REAL_NAME(LUCID_JOIN(LUCID_JOIN(kind, rows), 1)), REAL_NAME(LUCID_JOIN(LUCID_JOIN(kind, rows), 2))}
+    {REAL_NAME(LUCID_JOIN(LUCID_JOIN(kind, rows), 1)),             \
+     REAL_NAME(LUCID_JOIN(LUCID_JOIN(kind, rows), 2))}
 #if ROWS == 12
 #define FOR_ROWS(DO) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12)
 #elif ROWS == 6
@@ -379,7 +382,8 @@ ALWAYS_INLINE quad REAL_NAME(sums)(const wide *x) {
                     QUAD_SHUFFLE(quad_bits, s[0], s[1], 2, 6, 3, 7);
     const quad cd = QUAD_SHUFFLE(quad_bits, s[2], s[3], 0, 4, 1, 5) +
                     QUAD_SHUFFLE(quad_bits, s[2], s[3], 2, 6, 3, 7);
-    return QUAD_SHUFFLE(quad_bits, ab, cd, 0, 1, 4, 5) + QUAD_SHUFFLE(quad_bits, ab, cd, 2, 3, 6, 7);
+    return QUAD_SHUFFLE(quad_bits, ab, cd, 0, 1, 4, 5) +
+           QUAD_SHUFFLE(quad_bits, ab, cd, 2, 3, 6, 7);
 }
 
 /* Dot products of `rows` rows of a with `columns` columns of b, both contiguous along the depth. */

@@ -10,7 +10,7 @@ import numpy as np
 from lucid._core import dtype as dtypes
 from lucid._core.tensor import Tensor, to_array, wrap
 from lucid.errors import ShapeError
-from lucid.ops import shape
+from lucid.ops.join import stack
 
 __all__ = ["default_collate", "default_convert"]
 
@@ -58,7 +58,9 @@ def default_collate(batch: Sequence[Any]) -> Any:
                 f"{len(first)}; got {sorted({len(sample) for sample in batch})}"
             )
         columns = [default_collate(column) for column in zip(*batch, strict=True)]
-        return columns if isinstance(first, tuple) and not _is_named(first) else _like(first, columns)
+        return (
+            columns if isinstance(first, tuple) and not _is_named(first) else _like(first, columns)
+        )
     raise TypeError(
         "default_collate: samples must be made of tensors, arrays, numbers, strings, dicts, lists "
         f"and tuples; got {type(first).__name__}: pass collate_fn= to the DataLoader"
@@ -87,7 +89,7 @@ def _stack(batch: list[Any]) -> Tensor:
                 f"{np.shape(batch[0])}; sample {i} has {np.shape(x)}"
             )
     if any(isinstance(x, Tensor) and x.requires_grad for x in batch):
-        return shape.stack(batch)
+        return stack(batch)
     arrays = [x._data if isinstance(x, Tensor) else x for x in batch]
     return wrap(to_array(np.stack(arrays), None, "default_collate", copy=False))
 

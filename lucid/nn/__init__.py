@@ -1,9 +1,19 @@
 """Neural networks: modules, layers, losses, initial values, gradient norms."""
 
-from lucid.nn import functional, init
-from lucid.nn.layers.linear import Linear
+import sys as _sys
+
+from lucid.nn import functional, init, utils
+from lucid.nn.layers.activation import *
+from lucid.nn.layers.container import *
+from lucid.nn.layers.distance import *
+from lucid.nn.layers.dropout import *
+from lucid.nn.layers.embedding import *
+from lucid.nn.layers.linear import *
+from lucid.nn.layers.loss import *
+from lucid.nn.layers.normalization import *
+from lucid.nn.layers.shape import *
 from lucid.nn.module import Module
 from lucid.nn.parameter import Buffer, Parameter
-from lucid.nn import utils
 
 util = utils
+_sys.modules[f"{__name__}.util"] = utils  # so that it can also be imported from

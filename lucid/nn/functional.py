@@ -1,16 +1,892 @@
-"""Neural-network functions without state: activations, losses, similarities."""
+"""Neural-network functions without state: activations, losses, normalisation, similarities.
+
+Names, argument order and defaults are PyTorch's. Losses take ``reduction``: "mean", "sum" or
+"none"; PyTorch's long-deprecated ``size_average`` and ``reduce`` are accepted in their places and
+must be None.
+"""
 
 from __future__ import annotations
 
+import math
+import warnings
 from typing import Any
 
-from lucid._core.tensor import Tensor
-from lucid.ops import neural
-from lucid.ops.matrix import linear
-from lucid.ops.neural import log_softmax, softmax
-from lucid.ops.pointwise import relu
+import numpy as np
 
-__all__ = ["cross_entropy", "linear", "log_softmax", "relu", "softmax"]
+from lucid._core.op import TENSORS as T  # noqa: N814
+from lucid._core.tensor import Tensor, note_write, wrap
+from lucid.errors import ShapeError
+from lucid.ops import neural
+from lucid.ops.creation import one_hot
+from lucid.ops.functions import sigmoid, softplus, tanh
+from lucid.ops.join import chunk, pad
+from lucid.ops.matrix import linear
+from lucid.ops.neural import hardswish as _hardswish
+from lucid.ops.neural import hardtanh as _hardtanh
+from lucid.ops.neural import leaky_relu as _leaky_relu
+from lucid.ops.neural import gelu, log_sigmoid, log_softmax, softmax
+from lucid.ops.pointwise import clamp_min
+from lucid.ops.pointwise import relu as _relu
+from lucid.ops.random import _source
+
+__all__ = [
+    "alpha_dropout",
+    "batch_norm",
+    "bilinear",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "celu",
+    "cosine_embedding_loss",
+    "cosine_similarity",
+    "cross_entropy",
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "elu",
+    "embedding",
+    "feature_alpha_dropout",
+    "gaussian_nll_loss",
+    "gelu",
+    "glu",
+    "group_norm",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "hinge_embedding_loss",
+    "huber_loss",
+    "instance_norm",
+    "kl_div",
+    "l1_loss",
+    "layer_norm",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "logsigmoid",
+    "margin_ranking_loss",
+    "mish",
+    "mse_loss",
+    "nll_loss",
+    "normalize",
+    "one_hot",
+    "pad",
+    "pairwise_distance",
+    "poisson_nll_loss",
+    "prelu",
+    "relu",
+    "relu6",
+    "rms_norm",
+    "rrelu",
+    "selu",
+    "sigmoid",
+    "silu",
+    "smooth_l1_loss",
+    "soft_margin_loss",
+    "softmax",
+    "softmin",
+    "softplus",
+    "softshrink",
+    "softsign",
+    "tanh",
+    "tanhshrink",
+    "threshold",
+    "triplet_margin_loss",
+]
+
+
+# -------------------------------------------------------------------- activations
+
+
+def _overwrite(x: Tensor, out: Tensor) -> Tensor:
+    """``x`` itself, with the values of ``out``."""
+    x[...] = out  # type: ignore[index]
+    return x
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """Rectifier ``max(x, 0)``.
+
+    Example:
+        >>> lucid.nn.functional.relu(lucid.tensor([-1.0, 2.0]))
+        tensor([0., 2.])
+    """
+    return _overwrite(input, _relu(input)) if inplace else _relu(input)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """``x`` where x > 0, else ``negative_slope * x``."""
+    if inplace:
+        return _overwrite(input, leaky_relu(T.clone(input), negative_slope))
+    return _leaky_relu(input, negative_slope)
+
+
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """``x`` where x > 0, else ``weight * x``, with one weight or one for each channel.
+
+    Args:
+        input: ``(N, C, ...)``.
+        weight: 0-d, ``(1,)`` or ``(C,)``.
+
+    Raises:
+        ShapeError: the number of weights is neither 1 nor C.
+    """
+    count = weight.numel()
+    channels = input.shape[1] if input.ndim > 1 else 1
+    if weight.ndim > 1 or count not in (1, channels):
+        raise ShapeError(
+            f"prelu: weight must have shape (1,) or ({channels},), a slope per channel of the "
+            f"input {input.shape}; got {weight.shape}"
+        )
+    if count > 1 and input.ndim > 1:
+        weight = T.reshape(weight, (1, -1, *[1] * (input.ndim - 2)))
+    elif weight.ndim and input.ndim == 0:
+        weight = T.reshape(weight, ())
+    return T.where(T.gt(input, 0.0), input, T.mul(weight, input))
+
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    r"""``x`` where x > 0, else :math:`\alpha (e^x - 1)`."""
+    if inplace:
+        return _overwrite(input, elu(T.clone(input), alpha))
+    return neural.elu(input, alpha)
+
+
+_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+
+
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    """:func:`elu` with the alpha and scale that keep mean 0 and variance 1.
+
+    Source: Klambauer et al. 2017, "Self-normalizing neural networks".
+    """
+    if inplace:
+        return _overwrite(input, selu(T.clone(input)))
+    return T.mul(neural.elu(input, _SELU_ALPHA), _SELU_SCALE)
+
+
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    r"""``x`` where x > 0, else :math:`\alpha (e^{x/\alpha} - 1)`."""
+    if alpha == 0:
+        raise ValueError("celu: alpha must not be 0")
+    if inplace:
+        return _overwrite(input, celu(T.clone(input), alpha))
+    return T.mul(neural.elu(T.div(input, alpha), 1.0), alpha)
+
+
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
+    r"""Sigmoid linear unit :math:`x \, \sigma(x)`."""
+    if inplace:
+        return _overwrite(input, silu(T.clone(input)))
+    return neural.silu(input)
+
+
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
+    r""":math:`x \tanh(\mathrm{softplus}(x))`.
+
+    Source: Misra 2019, "Mish: a self regularized non-monotonic activation function".
+    """
+    if inplace:
+        return _overwrite(input, mish(T.clone(input)))
+    return T.mul(input, tanh(softplus(input)))
+
+
+def logsigmoid(input: Tensor) -> Tensor:
+    """Logarithm of the sigmoid, without overflow."""
+    return log_sigmoid(input)
+
+
+def softsign(input: Tensor) -> Tensor:
+    """``x / (1 + |x|)``."""
+    return T.div(input, T.add(T.abs(input), 1.0))
+
+
+def softmin(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
+    """:func:`softmax` of ``-x``."""
+    return softmax(T.neg(input), dim, dtype)
+
+
+def hardtanh(
+    input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Tensor:
+    """``x`` limited to ``[min_val, max_val]``."""
+    if inplace:
+        return _overwrite(input, hardtanh(T.clone(input), min_val, max_val))
+    return _hardtanh(input, min_val, max_val)
+
+
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+    """``x`` limited to ``[0, 6]``."""
+    if inplace:
+        return _overwrite(input, relu6(T.clone(input)))
+    return _hardtanh(input, 0.0, 6.0)
+
+
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    """Piecewise-linear sigmoid: ``clamp(x + 3, 0, 6) / 6``."""
+    if inplace:
+        return _overwrite(input, hardsigmoid(T.clone(input)))
+    return T.div(_hardtanh(T.add(input, 3.0), 0.0, 6.0), 6.0)
+
+
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+    """``x * hardsigmoid(x)``."""
+    if inplace:
+        return _overwrite(input, hardswish(T.clone(input)))
+    return _hardswish(input)
+
+
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """``x``, or 0 where ``-lambd <= x <= lambd``."""
+    return T.where(T.le(T.abs(input), lambd), 0.0, input)
+
+
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """``x`` moved by ``lambd`` towards 0, and 0 where ``|x| <= lambd``."""
+    if lambd < 0:
+        raise ValueError(f"softshrink: lambd must not be negative; got {lambd}")
+    moved = T.where(T.gt(input, 0.0), T.sub(input, lambd), T.add(input, lambd))
+    return T.where(T.le(T.abs(input), lambd), 0.0, moved)
+
+
+def tanhshrink(input: Tensor) -> Tensor:
+    """``x - tanh(x)``."""
+    return T.sub(input, tanh(input))
+
+
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+    """``x`` where x > threshold, else ``value``."""
+    x = T.clone(input) if inplace else input
+    out = T.where(T.le(x, threshold), value, x)
+    return _overwrite(input, out) if inplace else out
+
+
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    r"""Gated linear unit: the first half along ``dim`` times the sigmoid of the second.
+
+    Raises:
+        ShapeError: the dimension is odd.
+
+    Source: Dauphin et al. 2017, "Language modeling with gated convolutional networks".
+    """
+    if input.ndim == 0 or input.shape[dim] % 2:
+        raise ShapeError(f"glu: dimension {dim} must be even; the input has shape {input.shape}")
+    a, b = chunk(input, 2, dim)
+    return T.mul(a, sigmoid(b))
+
+
+def rrelu(
+    input: Tensor,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
+    inplace: bool = False,
+    generator: Any = None,
+) -> Tensor:
+    """:func:`leaky_relu` with slopes drawn from ``[lower, upper)``; their mean in evaluation.
+
+    Source: Xu et al. 2015, "Empirical evaluation of rectified activations in convolutional
+    network".
+    """
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2, inplace)
+    slopes = _source(generator, "rrelu").uniform(lower, upper, input.shape).astype(input.dtype)
+    slopes[input._data > 0] = 1
+    out = T.mul(input, wrap(slopes))
+    return _overwrite(input, out) if inplace else out
+
+
+# -------------------------------------------------------------------- dropout
+
+
+def _probability(p: float, caller: str) -> None:
+    if not 0 <= p <= 1:
+        raise ValueError(f"{caller}: p must be a probability in [0, 1]; got {p}")
+
+
+def _kept(shape: tuple[int, ...], p: float, generator: Any, caller: str) -> np.ndarray:
+    """Which elements stay: each with probability ``1 - p``."""
+    return _source(generator, caller).random(shape, np.float32) >= p
+
+
+def _dropped(x: Tensor, shape: tuple[int, ...], p: float, generator: Any, caller: str) -> Tensor:
+    factor = _kept(shape, p, generator, caller).astype(x.dtype)
+    if 0 < p < 1:
+        factor *= factor.dtype.type(1 / (1 - p))
+    return T.mul(x, wrap(factor))
+
+
+def dropout(
+    input: Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    generator: Any = None,
+) -> Tensor:
+    """Sets each element to 0 with probability ``p`` and scales the others by ``1 / (1 - p)``.
+
+    Args:
+        input: any floating-point tensor.
+        p: in [0, 1].
+        training: without it, the input itself is returned.
+        inplace: overwrite the input.
+        generator: where the random numbers come from.
+
+    Raises:
+        ValueError: ``p`` is no probability.
+
+    Source: Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from
+    overfitting".
+    """
+    _probability(p, "dropout")
+    if not training or p == 0:
+        return input
+    out = _dropped(input, input.shape, p, generator, "dropout")
+    return _overwrite(input, out) if inplace else out
+
+
+def _channel_dropout(
+    input: Tensor,
+    p: float,
+    training: bool,
+    inplace: bool,
+    generator: Any,
+    dims: tuple[int, int],
+    caller: str,
+) -> Tensor:
+    """Dropout of whole channels; ``dims``: of an input without and with a batch dimension."""
+    _probability(p, caller)
+    if input.ndim not in dims:
+        raise ShapeError(
+            f"{caller}: input must have {dims[0]} or {dims[1]} dimensions; got shape {input.shape}"
+        )
+    if not training or p == 0:
+        return input
+    lead = 1 if input.ndim == dims[0] else 2
+    shape = (*input.shape[:lead], *[1] * (input.ndim - lead))
+    out = _dropped(input, shape, p, generator, caller)
+    return _overwrite(input, out) if inplace else out
+
+
+def dropout1d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False,
+    generator: Any = None,
+) -> Tensor:  # fmt: skip
+    """:func:`dropout` of whole channels of ``(N, C, L)`` or ``(C, L)``."""
+    return _channel_dropout(input, p, training, inplace, generator, (2, 3), "dropout1d")
+
+
+def dropout2d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False,
+    generator: Any = None,
+) -> Tensor:  # fmt: skip
+    """:func:`dropout` of whole channels of ``(N, C, H, W)`` or ``(C, H, W)``."""
+    return _channel_dropout(input, p, training, inplace, generator, (3, 4), "dropout2d")
+
+
+def dropout3d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False,
+    generator: Any = None,
+) -> Tensor:  # fmt: skip
+    """:func:`dropout` of whole channels of ``(N, C, D, H, W)`` or ``(C, D, H, W)``."""
+    return _channel_dropout(input, p, training, inplace, generator, (4, 5), "dropout3d")
+
+
+def _alpha_dropped(
+    x: Tensor, shape: tuple[int, ...], p: float, generator: Any, caller: str
+) -> Tensor:
+    if p == 1:
+        return T.mul(x, 0.0)
+    low = -_SELU_ALPHA * _SELU_SCALE  # what selu tends to
+    scale = ((1 - p) * (1 + p * low * low)) ** -0.5
+    kept = _kept(shape, p, generator, caller)
+    shift = np.where(kept, 0.0, low) * scale - scale * low * p
+    return T.add(T.mul(x, wrap((kept * scale).astype(x.dtype))), wrap(shift.astype(x.dtype)))
+
+
+def alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False,
+    generator: Any = None,
+) -> Tensor:  # fmt: skip
+    """Dropout that keeps the mean and variance of :func:`selu` activations.
+
+    Source: Klambauer et al. 2017, "Self-normalizing neural networks".
+    """
+    _probability(p, "alpha_dropout")
+    if not training or p == 0:
+        return input
+    out = _alpha_dropped(input, input.shape, p, generator, "alpha_dropout")
+    return _overwrite(input, out) if inplace else out
+
+
+def feature_alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False,
+    generator: Any = None,
+) -> Tensor:  # fmt: skip
+    """:func:`alpha_dropout` of whole channels: dimension 1."""
+    _probability(p, "feature_alpha_dropout")
+    if not training or p == 0:
+        return input
+    shape = (*input.shape[:2], *[1] * (input.ndim - 2))
+    out = _alpha_dropped(input, shape, p, generator, "feature_alpha_dropout")
+    return _overwrite(input, out) if inplace else out
+
+
+# -------------------------------------------------------------------- linear maps
+
+
+def bilinear(
+    input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None
+) -> Tensor:
+    r"""Bilinear map :math:`y_k = x_1^\top W_k x_2 + b_k`.
+
+    Shapes: ``(..., in1)``, ``(..., in2)``, ``(out, in1, in2)``, ``(out,) -> (..., out)``.
+
+    Raises:
+        ShapeError: the shapes do not fit together.
+    """
+    if weight.ndim != 3 or weight.shape[1:] != (input1.shape[-1], input2.shape[-1]):
+        raise ShapeError(
+            f"bilinear: weight must have shape (out, {input1.shape[-1]}, {input2.shape[-1]}), "
+            f"the inputs' last dimensions; got {weight.shape}"
+        )
+    if input1.shape[:-1] != input2.shape[:-1]:
+        raise ShapeError(
+            f"bilinear: the inputs must agree in all but the last dimension; "
+            f"got {input1.shape} and {input2.shape}"
+        )
+    count, size1, size2 = weight.shape
+    # (..., in1) @ (in1, out * in2), then a weighted sum over in2.
+    flat = T.reshape(T.permute(weight, (1, 0, 2)), (size1, count * size2))
+    half = T.reshape(T.matmul(input1, flat), (*input1.shape[:-1], count, size2))
+    column = T.reshape(input2, (*input2.shape, 1))
+    out = T.reshape(T.matmul(half, column), (*input1.shape[:-1], count))
+    return out if bias is None else T.add(out, bias)
+
+
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """Rows of ``weight`` at the indices ``input``.
+
+    Shapes: ``input (...)``, ``weight (entries, size) -> (..., size)``.
+
+    Args:
+        input: integers.
+        weight: a row for each entry.
+        padding_idx: an entry whose row gets no gradient; may be negative.
+        max_norm: first scale the rows used, in place, down to this norm.
+        norm_type: the order of that norm.
+        scale_grad_by_freq: divide each row's gradient by how often the entry occurs.
+        sparse: not available.
+
+    Raises:
+        TypeError: ``input`` is not of an integer dtype.
+        IndexError: there is no such row.
+    """
+    if sparse:
+        raise NotImplementedError("embedding: sparse gradients are not available; use sparse=False")
+    index = input._data
+    if index.dtype.kind not in "iu":
+        raise TypeError(f"embedding: input must be of an integer dtype; got {index.dtype}")
+    rows = weight.shape[0]
+    if padding_idx is not None:
+        if not -rows <= padding_idx < rows:
+            raise ValueError(
+                f"embedding: padding_idx must be in [{-rows}, {rows - 1}]; got {padding_idx}"
+            )
+        padding_idx %= rows
+    if max_norm is not None:
+        _limit_rows(weight, index, max_norm, norm_type)
+    index = index.astype(np.int64)  # a copy: the gradient needs the indices of now
+    out = neural.embedding(weight, index, padding_idx)
+    if not scale_grad_by_freq or not out.requires_grad:
+        return out
+    often = np.bincount(index.reshape(-1), minlength=rows)[index][..., None]
+    share = T.mul(out, wrap((1 / often).astype(out.dtype)))
+    return T.add(share, T.sub(out, share).detach())  # the value of out, the gradient of share
+
+
+def _limit_rows(weight: Tensor, index: np.ndarray, max_norm: float, norm_type: float) -> None:
+    used = np.unique(index)
+    if used.size and not (used[0] >= 0 and used[-1] < weight.shape[0]):
+        return  # the error comes with the look-up
+    rows = weight._data[used]
+    norms = np.linalg.norm(rows.astype(np.float64), norm_type, axis=1)
+    large = norms > max_norm
+    if large.any():
+        note_write(weight)
+        factor = max_norm / (norms[large] + 1e-7)
+        weight._data[used[large]] = rows[large] * factor[:, None].astype(rows.dtype)
+
+
+# -------------------------------------------------------------------- normalisation
+
+
+def layer_norm(
+    input: Tensor,
+    normalized_shape: Any,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    r"""Normalises the last dimensions: :math:`(x - \mathrm{E}[x]) / \sqrt{\mathrm{Var}[x] + \epsilon} \cdot w + b`.
+
+    Args:
+        input: shape ``(..., *normalized_shape)``.
+        normalized_shape: the sizes of the dimensions to normalise.
+        weight, bias: of shape ``normalized_shape``, or None.
+        eps: added to the variance.
+
+    Raises:
+        ShapeError: the shapes do not fit together.
+
+    Source: Ba, Kiros & Hinton 2016, "Layer normalization".
+    """
+    rows, weight, bias = _as_rows(input, normalized_shape, weight, bias, "layer_norm")
+    out = neural.layer_norm_rows(rows, weight, bias, eps)
+    return out if rows is input else T.reshape(out, input.shape)
+
+
+def rms_norm(
+    input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    r"""Divides by the root mean square of the last dimensions: :math:`x / \sqrt{\mathrm{E}[x^2] + \epsilon} \cdot w`.
+
+    Args:
+        input: shape ``(..., *normalized_shape)``.
+        normalized_shape: the sizes of the dimensions to normalise.
+        weight: of shape ``normalized_shape``, or None.
+        eps: added to the mean square; by default the dtype's machine epsilon.
+
+    Source: Zhang & Sennrich 2019, "Root mean square layer normalization".
+    """
+    rows, weight, _ = _as_rows(input, normalized_shape, weight, None, "rms_norm")
+    eps = float(np.finfo(input.dtype).eps) if eps is None else eps
+    out = neural.rms_norm_rows(rows, weight, eps)
+    return out if rows is input else T.reshape(out, input.shape)
+
+
+def _as_rows(
+    x: Tensor, normalized_shape: Any, weight: Tensor | None, bias: Tensor | None, caller: str
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """The dimensions to normalise made into one."""
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if not shape or x.shape[-len(shape) :] != shape:
+        raise ShapeError(
+            f"{caller}: input must have a shape that ends in normalized_shape {shape}; got {x.shape}"
+        )
+    for name, value in (("weight", weight), ("bias", bias)):
+        if value is not None and value.shape != shape:
+            raise ShapeError(f"{caller}: {name} must have shape {shape}; got {value.shape}")
+    if x.dtype.kind != "f":
+        raise TypeError(f"{caller}: input must be floating point; got {x.dtype}")
+    if len(shape) == 1:
+        return x, weight, bias
+    return (
+        T.reshape(x, (*x.shape[: -len(shape)], math.prod(shape))),
+        None if weight is None else T.reshape(weight, (-1,)),
+        None if bias is None else T.reshape(bias, (-1,)),
+    )
+
+
+def _channels(x: Tensor, *values: Tensor | None) -> list[Tensor | None]:
+    """Values per channel in a shape that broadcasts along dimension 1 of ``x``."""
+    shape = (1, -1, *[1] * (x.ndim - 2))
+    return [None if value is None else T.reshape(value, shape) for value in values]
+
+
+def _check_channels(x: Tensor, caller: str, **values: Tensor | None) -> None:
+    if x.ndim < 2:
+        raise ShapeError(f"{caller}: input must have shape (N, C, ...); got {x.shape}")
+    for name, value in values.items():
+        if value is not None and value.shape != (x.shape[1],):
+            raise ShapeError(
+                f"{caller}: {name} must have shape ({x.shape[1]},), one value per channel of the "
+                f"input {x.shape}; got {value.shape}"
+            )
+
+
+def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """``x * weight + bias`` by channels."""
+    weight, bias = _channels(x, weight, bias)
+    x = x if weight is None else T.mul(x, weight)
+    return x if bias is None else T.add(x, bias)
+
+
+def _update_running(running: Tensor | None, value: np.ndarray, momentum: float) -> None:
+    if running is not None:
+        note_write(running)
+        running._data *= 1 - momentum
+        running._data += momentum * value.astype(running.dtype)
+
+
+def _with_running_statistics(
+    x: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
+    centre, scale = _channels(x, mean, T.rsqrt(T.add(var, eps)))
+    return _affine(T.mul(T.sub(x, centre), scale), weight, bias)
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    r"""Mean 0 and variance 1 in each channel, over the batch and all positions.
+
+    Args:
+        input: ``(N, C, ...)``.
+        running_mean, running_var: what normalises in evaluation; moved by ``momentum`` towards the
+            batch's (unbiased) statistics in training.
+        weight, bias: a scale and a shift for each channel, or None.
+        training: normalise by the batch's own statistics.
+        momentum: how far the running statistics move.
+        eps: added to the variance.
+
+    Raises:
+        ValueError: in training, there is only one value per channel; or running statistics are
+            needed and not given.
+
+    Source: Ioffe & Szegedy 2015, "Batch normalization: accelerating deep network training by
+    reducing internal covariate shift".
+    """
+    caller = "batch_norm"
+    _check_channels(
+        input, caller, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
+    )
+    if not training:
+        if running_mean is None or running_var is None:
+            raise ValueError(f"{caller}: running_mean and running_var are needed in evaluation")
+        return _with_running_statistics(input, running_mean, running_var, weight, bias, eps)
+    count = input.numel() // max(input.shape[1], 1)
+    if count == 1:
+        raise ValueError(
+            f"{caller}: training needs more than one value per channel; got input {input.shape}"
+        )
+    dims = (0, *range(2, input.ndim))
+    mean = T.mean(input, dims, True, None)
+    centred = T.sub(input, mean)
+    var = T.mean(T.mul(centred, centred), dims, True, None)
+    _update_running(running_mean, mean._data.reshape(-1), momentum)
+    if count:
+        _update_running(running_var, var._data.reshape(-1) * (count / (count - 1)), momentum)
+    return _affine(T.mul(centred, T.rsqrt(T.add(var, eps))), weight, bias)
+
+
+def group_norm(
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Mean 0 and variance 1 in each sample's groups of channels, over all positions.
+
+    Args:
+        input: ``(N, C, ...)``.
+        num_groups: divides C.
+        weight, bias: a scale and a shift for each channel, or None.
+        eps: added to the variance.
+
+    Source: Wu & He 2018, "Group normalization".
+    """
+    _check_channels(input, "group_norm", weight=weight, bias=bias)
+    if num_groups < 1 or input.shape[1] % num_groups:
+        raise ValueError(
+            f"group_norm: num_groups must divide the {input.shape[1]} channels; got {num_groups}"
+        )
+    size = input.numel() // max(input.shape[0] * num_groups, 1)
+    rows = T.reshape(input, (input.shape[0] * num_groups, size))
+    return _affine(
+        T.reshape(neural.layer_norm_rows(rows, None, None, eps), input.shape), weight, bias
+    )
+
+
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Mean 0 and variance 1 in each channel of each sample, over all positions.
+
+    Args:
+        input: ``(N, C, L, ...)``.
+        running_mean, running_var, weight, bias, momentum, eps: as for :func:`batch_norm`.
+        use_input_stats: normalise by the sample's own statistics, not by the running ones.
+
+    Source: Ulyanov, Vedaldi & Lempitsky 2016, "Instance normalization: the missing ingredient for
+    fast stylization".
+    """
+    caller = "instance_norm"
+    _check_channels(
+        input, caller, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
+    )
+    if not use_input_stats:
+        if running_mean is None or running_var is None:
+            raise ValueError(
+                f"{caller}: running_mean and running_var are needed without use_input_stats"
+            )
+        return _with_running_statistics(input, running_mean, running_var, weight, bias, eps)
+    count = math.prod(input.shape[2:])
+    if count == 1:
+        raise ValueError(
+            f"{caller}: needs more than one value per channel and sample; got input {input.shape}"
+        )
+    if running_mean is not None or running_var is not None:
+        values = input._data.reshape(*input.shape[:2], count)
+        _update_running(running_mean, values.mean(2).mean(0), momentum)
+        _update_running(running_var, values.var(2, ddof=1).mean(0), momentum)
+    return group_norm(input, max(input.shape[1], 1), weight, bias, eps)
+
+
+# -------------------------------------------------------------------- similarities
+
+
+def normalize(
+    input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12
+) -> Tensor:
+    """Divides by the p-norm along ``dim``, or by ``eps`` where that is larger."""
+    return T.div(input, clamp_min(T.norm(input, p, dim, True, None), eps))
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    r""":math:`x_1 \cdot x_2 / (\max(\lVert x_1 \rVert, \epsilon) \max(\lVert x_2 \rVert, \epsilon))`."""
+    a = T.div(x1, clamp_min(T.norm(x1, 2.0, dim, True, None), eps))
+    b = T.div(x2, clamp_min(T.norm(x2, 2.0, dim, True, None), eps))
+    return T.sum(T.mul(a, b), dim, False, None)
+
+
+def pairwise_distance(
+    x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+) -> Tensor:
+    r"""Distance :math:`\lVert x_1 - x_2 + \epsilon \rVert_p` along the last dimension."""
+    return T.norm(T.add(T.sub(x1, x2), eps), p, -1, keepdim, None)
+
+
+# -------------------------------------------------------------------- losses
+
+
+def _reduced(loss: Tensor, reduction: str, caller: str) -> Tensor:
+    if reduction == "mean":
+        return T.mean(loss, None, False, None)
+    if reduction == "sum":
+        return T.sum(loss, None, False, None)
+    if reduction == "none":
+        return loss
+    raise ValueError(f"{caller}: reduction must be 'none', 'mean' or 'sum'; got {reduction!r}")
+
+
+def _pair(input: Tensor, target: Tensor, caller: str) -> None:
+    if input.shape != target.shape:
+        warnings.warn(
+            f"{caller}: the target's shape {target.shape} differs from the input's {input.shape}; "
+            "they are broadcast, which is rarely what is meant",
+            stacklevel=3,
+        )
+
+
+def _check_deprecated(size_average: Any, reduce: Any, caller: str) -> None:
+    if size_average is not None or reduce is not None:
+        raise TypeError(f"{caller}: size_average and reduce are not supported; use reduction=")
+
+
+def _weighted(
+    loss: Tensor, weight: Tensor | None, reduction: str, caller: str
+) -> Tensor:
+    """Reduces a loss whose elements have weights; the mean is a weighted one."""
+    if weight is None:
+        return _reduced(loss, reduction, caller)
+    total = T.mul(loss, weight)
+    if reduction == "mean":
+        return T.div(T.sum(total, None, False, None), T.sum(weight, None, False, None))
+    return _reduced(total, reduction, caller)
+
+
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    r"""Squared error :math:`(x - y)^2`; with ``weight`` a weighted one."""
+    _check_deprecated(size_average, reduce, "mse_loss")
+    _pair(input, target, "mse_loss")
+    return _weighted(T.square(T.sub(input, target)), weight, reduction, "mse_loss")
+
+
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    r"""Absolute error :math:`|x - y|`; with ``weight`` a weighted one."""
+    _check_deprecated(size_average, reduce, "l1_loss")
+    _pair(input, target, "l1_loss")
+    return _weighted(T.abs(T.sub(input, target)), weight, reduction, "l1_loss")
+
+
+def smooth_l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+) -> Tensor:
+    r""":math:`(x - y)^2 / 2\beta` where :math:`|x - y| < \beta`, else :math:`|x - y| - \beta/2`."""
+    _check_deprecated(size_average, reduce, "smooth_l1_loss")
+    if beta < 0:
+        raise ValueError(f"smooth_l1_loss: beta must not be negative; got {beta}")
+    if beta == 0:
+        return l1_loss(input, target, reduction=reduction)
+    _pair(input, target, "smooth_l1_loss")
+    size = T.abs(T.sub(input, target))
+    near = T.mul(T.mul(size, size), 0.5 / beta)
+    loss = T.where(T.lt(size, beta), near, T.sub(size, 0.5 * beta))
+    return _reduced(loss, reduction, "smooth_l1_loss")
+
+
+def huber_loss(
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    delta: float = 1.0,
+    weight: Tensor | None = None,
+) -> Tensor:
+    r""":math:`(x - y)^2 / 2` where :math:`|x - y| < \delta`, else :math:`\delta (|x - y| - \delta/2)`.
+
+    Source: Huber 1964, "Robust estimation of a location parameter".
+    """
+    if not delta > 0:
+        raise ValueError(f"huber_loss: delta must be positive; got {delta}")
+    _pair(input, target, "huber_loss")
+    size = T.abs(T.sub(input, target))
+    far = T.mul(T.sub(size, 0.5 * delta), delta)
+    loss = T.where(T.lt(size, delta), T.mul(T.mul(size, size), 0.5), far)
+    # PyTorch's mean is not a weighted one here.
+    return _reduced(loss if weight is None else T.mul(loss, weight), reduction, "huber_loss")
 
 
 def cross_entropy(
@@ -37,6 +913,7 @@ def cross_entropy(
     Raises:
         ShapeError: the shapes do not fit together.
         IndexError: a target is no class.
+        ValueError: ``label_smoothing`` or ``reduction`` is out of range.
 
     Example:
         >>> x = lucid.tensor([[2.0, 0.0], [0.0, 2.0]])
@@ -44,6 +921,330 @@ def cross_entropy(
         >>> round(loss.item(), 4)
         1.1269
     """
+    if size_average is not None or reduce is not None:
+        _check_deprecated(size_average, reduce, "cross_entropy")
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1]; got {label_smoothing}")
+    if target._data.dtype.kind == "f":
+        return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     return neural.cross_entropy_loss(
         input, target, weight, ignore_index, label_smoothing, reduction
     )
+
+
+def _soft_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, label_smoothing: float
+) -> Tensor:
+    """Cross-entropy with probabilities for targets."""
+    if input.shape != target.shape:
+        raise ShapeError(
+            f"cross_entropy: target must have the input's shape {input.shape} where it holds "
+            f"probabilities, or be of an integer dtype; got {target.shape} of {target.dtype}"
+        )
+    dim = min(1, input.ndim - 1)
+    classes = input.shape[dim]
+    if label_smoothing:
+        target = T.add(T.mul(target, 1 - label_smoothing), label_smoothing / classes)
+    loss = T.mul(log_softmax(input, dim, None), target)
+    if weight is not None:
+        if weight.shape != (classes,):
+            raise ShapeError(f"cross_entropy: weight must have shape ({classes},); got {weight.shape}")
+        loss = T.mul(loss, T.reshape(weight, (-1, *[1] * (input.ndim - dim - 1))))
+    loss = T.neg(T.sum(loss, dim, False, None))
+    return _reduced(loss, reduction, "cross_entropy")
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: None = None,
+    ignore_index: int = -100,
+    reduce: None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    r"""Negative log-likelihood :math:`-w_t x_t` of log-probabilities x; see :func:`cross_entropy`."""
+    _check_deprecated(size_average, reduce, "nll_loss")
+    classes = target._data.copy()
+    weights = None if weight is None else weight._data
+    if weights is not None and weights.shape != (input.shape[min(1, input.ndim - 1)],):
+        raise ShapeError(
+            f"nll_loss: weight must have shape ({input.shape[min(1, input.ndim - 1)]},); "
+            f"got {weights.shape}"
+        )
+    loss = neural.nll_loss(input, classes, weights, ignore_index)
+    if reduction != "mean":
+        return _reduced(loss, reduction, "nll_loss")
+    counts = classes != ignore_index
+    total = float(np.count_nonzero(counts) if weights is None else weights[classes[counts]].sum())
+    return T.div(T.sum(loss, None, False, None), total)
+
+
+def binary_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    r"""Cross-entropy of probabilities, :math:`-w (y \log x + (1 - y) \log(1 - x))`.
+
+    Each logarithm counts for at least -100.
+
+    Raises:
+        ValueError: the shapes differ, or an element of ``input`` is outside [0, 1].
+    """
+    _check_deprecated(size_average, reduce, "binary_cross_entropy")
+    _same_shape(input, target, "binary_cross_entropy")
+    loss = neural.binary_cross_entropy(input, target)
+    loss = loss if weight is None else T.mul(loss, weight)
+    return _reduced(loss, reduction, "binary_cross_entropy")
+
+
+def _same_shape(input: Tensor, target: Tensor, caller: str) -> None:
+    if input.shape != target.shape:
+        raise ShapeError(
+            f"{caller}: target must have the input's shape {input.shape}; got {target.shape}"
+        )
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    r"""Cross-entropy of the probabilities :math:`\sigma(x)`, without overflow.
+
+    :math:`-w (p \, y \log \sigma(x) + (1 - y) \log(1 - \sigma(x)))` with ``pos_weight`` p.
+    """
+    caller = "binary_cross_entropy_with_logits"
+    _check_deprecated(size_average, reduce, caller)
+    _same_shape(input, target, caller)
+    log_chance = log_sigmoid(input)
+    if pos_weight is not None:
+        log_chance = T.mul(log_chance, T.add(T.mul(T.sub(pos_weight, 1.0), target), 1.0))
+    loss = T.sub(T.mul(T.sub(1.0, target), input), log_chance)
+    loss = loss if weight is None else T.mul(loss, weight)
+    return _reduced(loss, reduction, caller)
+
+
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+) -> Tensor:
+    r"""Kullback-Leibler divergence :math:`y (\log y - x)` from log-probabilities x.
+
+    Args:
+        input: log-probabilities.
+        target: probabilities, or log-probabilities with ``log_target``.
+        reduction: "batchmean" (the sum over the batch size: the divergence proper), "mean", "sum"
+            or "none".
+        log_target: what ``target`` is.
+    """
+    _check_deprecated(size_average, reduce, "kl_div")
+    if log_target:
+        loss = T.mul(T.exp(target), T.sub(target, input))
+    else:
+        loss = T.sub(T.xlogy(target, target), T.mul(target, input))
+    if reduction == "batchmean":
+        return T.div(T.sum(loss, None, False, None), input.shape[0] if input.ndim else 1)
+    return _reduced(loss, reduction, "kl_div")
+
+
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: Any,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Tensor:
+    r"""Negative log-likelihood of a normal distribution: :math:`(\log v + (x - y)^2 / v) / 2`.
+
+    Args:
+        input: the expected value x.
+        target: what came out, y.
+        var: the variance v, of the same shape, or one for each row or for all; a number, too.
+        full: add the constant :math:`\log(2 \pi) / 2`.
+        eps: the least variance.
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        ValueError: a variance is negative, or ``eps`` is not positive.
+    """
+    if not eps > 0:
+        raise ValueError(f"gaussian_nll_loss: eps must be positive; got {eps}")
+    if not isinstance(var, Tensor):
+        var = wrap(np.full(input.shape, var, input.dtype))
+    if var.shape != input.shape:
+        if var.shape == input.shape[:-1]:
+            var = T.reshape(var, (*var.shape, 1))
+        elif var.ndim != input.ndim or var.shape[:-1] != input.shape[:-1] or var.shape[-1] != 1:
+            raise ShapeError(
+                f"gaussian_nll_loss: var must have the input's shape {input.shape}, or one element "
+                f"for each row; got {var.shape}"
+            )
+    if (var._data < 0).any():
+        raise ValueError("gaussian_nll_loss: var must not be negative")
+    low = np.maximum(var._data, var.dtype.type(eps)) - var._data
+    var = T.add(var, wrap(low))  # the gradient passes as if it had not been limited
+    difference = T.sub(input, target)
+    loss = T.mul(T.add(T.log(var), T.div(T.mul(difference, difference), var)), 0.5)
+    if full:
+        loss = T.add(loss, 0.5 * math.log(2 * math.pi))
+    return _reduced(loss, reduction, "gaussian_nll_loss")
+
+
+def poisson_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: None = None,
+    eps: float = 1e-8,
+    reduce: None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    r"""Negative log-likelihood of a Poisson distribution: :math:`e^x - y x`.
+
+    Args:
+        input: the logarithm x of the expected count, or the count itself.
+        target: the counts y.
+        log_input: what ``input`` is.
+        full: add Stirling's approximation of :math:`\log y!` where y > 1.
+        eps: added to the expected count before its logarithm is taken.
+        reduction: "mean", "sum" or "none".
+    """
+    _check_deprecated(size_average, reduce, "poisson_nll_loss")
+    if log_input:
+        loss = T.sub(T.exp(input), T.mul(target, input))
+    else:
+        loss = T.sub(input, T.mul(target, T.log(T.add(input, eps))))
+    if full:
+        large = T.where(T.gt(target, 1.0), target, 1.0)
+        stirling = T.add(
+            T.sub(T.xlogy(large, large), large), T.mul(T.log(T.mul(large, 2 * math.pi)), 0.5)
+        )
+        loss = T.add(loss, T.where(T.gt(target, 1.0), stirling, 0.0))
+    return _reduced(loss, reduction, "poisson_nll_loss")
+
+
+def hinge_embedding_loss(
+    input: Tensor,
+    target: Tensor,
+    margin: float = 1.0,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """``x`` where the target is 1, ``max(0, margin - x)`` where it is -1."""
+    _check_deprecated(size_average, reduce, "hinge_embedding_loss")
+    near = T.where(T.ne(target, -1), input, 0.0)
+    far = T.where(T.ne(target, 1), clamp_min(T.sub(margin, input), 0.0), 0.0)
+    return _reduced(T.add(near, far), reduction, "hinge_embedding_loss")
+
+
+def margin_ranking_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """``max(0, -y (x1 - x2) + margin)``: x1 is to rank higher where the target y is 1."""
+    _check_deprecated(size_average, reduce, "margin_ranking_loss")
+    if not input1.ndim == input2.ndim == target.ndim:
+        raise ShapeError(
+            "margin_ranking_loss: the inputs and the target must have the same number of "
+            f"dimensions; got {input1.shape}, {input2.shape} and {target.shape}"
+        )
+    away = T.mul(T.neg(target), T.sub(input1, input2))
+    return _reduced(clamp_min(T.add(away, margin), 0.0), reduction, "margin_ranking_loss")
+
+
+def soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    r""":math:`\log(1 + e^{-y x})` for targets y of 1 and -1."""
+    _check_deprecated(size_average, reduce, "soft_margin_loss")
+    _same_shape(input, target, "soft_margin_loss")
+    loss = T.neg(log_sigmoid(T.mul(target, input)))
+    return _reduced(loss, reduction, "soft_margin_loss")
+
+
+def cosine_embedding_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """``1 - cos(x1, x2)`` where the target is 1, ``max(0, cos(x1, x2) - margin)`` where it is -1.
+
+    Shapes: inputs ``(N, D)`` or ``(D,)``, target ``(N,)`` or 0-d.
+    """
+    _check_deprecated(size_average, reduce, "cosine_embedding_loss")
+    if input1.ndim not in (1, 2) or target.ndim != input1.ndim - 1 or input2.ndim != input1.ndim:
+        raise ShapeError(
+            "cosine_embedding_loss: the inputs must have shape (N, D) and the target (N,), or (D,) "
+            f"and (); got {input1.shape}, {input2.shape} and {target.shape}"
+        )
+    product = T.sum(T.mul(input1, input2), -1, False, None)
+    size1 = T.add(T.sum(T.mul(input1, input1), -1, False, None), 1e-12)
+    size2 = T.add(T.sum(T.mul(input2, input2), -1, False, None), 1e-12)
+    cosine = T.div(product, T.sqrt(T.mul(size1, size2)))
+    near = T.where(T.eq(target, 1), T.sub(1.0, cosine), 0.0)
+    far = T.where(T.eq(target, -1), clamp_min(T.sub(cosine, margin), 0.0), 0.0)
+    return _reduced(T.add(near, far), reduction, "cosine_embedding_loss")
+
+
+def triplet_margin_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: float = 1.0,
+    p: float = 2,
+    eps: float = 1e-6,
+    swap: bool = False,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """``max(0, d(anchor, positive) - d(anchor, negative) + margin)``.
+
+    Args:
+        anchor, positive, negative: ``(N, D)`` or ``(D,)``.
+        margin: by how much the negative is to be farther away; positive.
+        p, eps: of :func:`pairwise_distance`.
+        swap: take the distance from positive to negative where that is smaller.
+        reduction: "mean", "sum" or "none".
+
+    Source: Balntas et al. 2016, "Learning local feature descriptors with triplets and shallow
+    convolutional neural networks".
+    """
+    _check_deprecated(size_average, reduce, "triplet_margin_loss")
+    if not margin > 0:
+        raise ValueError(f"triplet_margin_loss: margin must be positive; got {margin}")
+    near = pairwise_distance(anchor, positive, p, eps)
+    far = pairwise_distance(anchor, negative, p, eps)
+    if swap:
+        far = T.minimum(far, pairwise_distance(positive, negative, p, eps))
+    loss = clamp_min(T.add(T.sub(near, far), margin), 0.0)
+    return _reduced(loss, reduction, "triplet_margin_loss")

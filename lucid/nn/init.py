@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lucid._core.tensor import Tensor, note_write
+from lucid.ops.random import _source
 
 __all__ = [
     "calculate_gain",
@@ -32,19 +33,6 @@ __all__ = [
     "zeros_",
 ]
 
-_default: Any = None
-
-
-def source_of(generator: Any) -> np.random.Generator:
-    """The NumPy generator to draw from."""
-    global _default
-    if generator is not None:
-        return generator.numpy
-    if _default is None:
-        _default = np.random.Generator(np.random.PCG64(0))
-    return _default
-
-
 def _write(tensor: Tensor, values: Any, caller: str) -> Tensor:
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{caller}: tensor must be a Tensor; got {type(tensor).__name__}")
@@ -54,12 +42,12 @@ def _write(tensor: Tensor, values: Any, caller: str) -> Tensor:
 
 
 def _normal(tensor: Tensor, mean: float, std: float, generator: Any, caller: str) -> Tensor:
-    values = source_of(generator).standard_normal(tensor.shape, _drawn(tensor))
+    values = _source(generator, caller).standard_normal(tensor.shape, _drawn(tensor))
     return _write(tensor, values * std + mean, caller)
 
 
 def _uniform(tensor: Tensor, low: float, high: float, generator: Any, caller: str) -> Tensor:
-    values = source_of(generator).random(tensor.shape, _drawn(tensor))
+    values = _source(generator, caller).random(tensor.shape, _drawn(tensor))
     return _write(tensor, values * (high - low) + low, caller)
 
 
@@ -94,7 +82,7 @@ def trunc_normal_(
         raise ValueError(f"trunc_normal_: a must be less than b; got {a} and {b}")
     if not std > 0:
         raise ValueError(f"trunc_normal_: std must be positive; got {std}")
-    source = source_of(generator)
+    source = _source(generator, "trunc_normal_")
     low, high = (a - mean) / std, (b - mean) / std
     values = _truncated(source, tensor.numel(), low, high) * std + mean
     return _write(tensor, np.clip(values, a, b).reshape(tensor.shape), "trunc_normal_")
@@ -288,7 +276,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     if 0 in tensor.shape:
         return tensor
     rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
-    values = source_of(generator).standard_normal((max(rows, columns), min(rows, columns)))
+    values = _source(generator, "orthogonal_").standard_normal((max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(values)
     q *= np.sign(np.diagonal(r))  # makes the distribution uniform
     q = q.T if rows < columns else q
@@ -311,7 +299,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
     if not 0 <= sparsity <= 1:
         raise ValueError(f"sparse_: sparsity must be in [0, 1]; got {sparsity}")
     rows, columns = tensor.shape
-    source = source_of(generator)
+    source = _source(generator, "sparse_")
     values = source.standard_normal((rows, columns)) * std
     zeros = math.ceil(sparsity * rows)
     order = np.argsort(source.random((rows, columns)), axis=0)

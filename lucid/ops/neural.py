@@ -9,12 +9,29 @@ import numpy as np
 
 from lucid._backend import B
 from lucid._core.grad_mode import mode
-from lucid._core.op import fused_rule, operation, record
-from lucid._core.tensor import Tensor, edge_of, wrap
+from lucid._core.op import _edges, fused_rule, operation, record
+from lucid._core.tensor import Tensor, wrap
 from lucid.errors import ShapeError
 from lucid.ops._dims import one_dim
 
 Array = np.ndarray
+
+
+def recorded(op: Any, inputs: Any, arrays: Any, attributes: Any, out: Array) -> Tensor:
+    """The result of an operation whose forward leaves more for backward than it returns.
+
+    Args:
+        op: the operation.
+        inputs, arrays: its tensors (or None), and what they hold.
+        attributes: all its other arguments, with what forward left among them.
+        out: the result.
+    """
+    result = wrap(out)
+    if mode.recording:
+        edges, which = _edges(inputs)
+        if which:
+            record(op.plan(which), edges, inputs, arrays, attributes, result)
+    return result
 
 
 def _real(x: Array, caller: str) -> None:
@@ -47,7 +64,7 @@ def softmax(x: Array, dim: int, dtype: Any = None) -> Array:
 
     Example:
         >>> lucid.softmax(lucid.tensor([0.0, 0.0]), 0)
-        tensor([0.5, 0.5])
+        tensor([0.5000, 0.5000])
     """
     x = x if dtype is None else x.astype(dtype)
     _real(x, "softmax")
@@ -90,16 +107,15 @@ def _rows(x: Array) -> Array:
     return x.reshape(1, -1) if x.ndim == 1 else np.moveaxis(x, 1, -1).reshape(-1, x.shape[1])
 
 
-def _check_classes(x: Array, target: Array) -> None:
-    if x.dtype.kind != "f":
-        raise TypeError(f"cross_entropy: x must be floating point; got {x.dtype}")
+def _check_classes(x: Array, target: Array, caller: str) -> None:
+    _real(x, caller)
     if x.ndim == 0:
-        raise ShapeError("cross_entropy: x must have shape (N, C, ...) or (C,); it is 0-d")
+        raise ShapeError(f"{caller}: x must have shape (N, C, ...) or (C,); it is 0-d")
     expected = (x.shape[0], *x.shape[2:]) if x.ndim > 1 else ()
     if target.shape != expected:
         raise ShapeError(
-            f"cross_entropy: target must have shape {expected}, a class for each of x {x.shape}, "
-            f"or x's own with probabilities; got {target.shape}"
+            f"{caller}: target must have shape {expected}, a class for each of x {x.shape}; "
+            f"got {target.shape}"
         )
 
 
@@ -114,7 +130,7 @@ def _cross_entropy(
     """The loss, what backward needs of the rows, and what the mean divided by."""
     if x.ndim == 2 and target.ndim == 1:
         return B.cross_entropy(x, target, weight, ignore_index, label_smoothing, reduction)
-    _check_classes(x, target)
+    _check_classes(x, target, "cross_entropy")
     loss, kept, total = B.cross_entropy(
         _rows(x), target.reshape(-1), weight, ignore_index, label_smoothing, reduction
     )
@@ -166,17 +182,8 @@ def cross_entropy_loss(
     out, kept, total = _cross_entropy(
         logits, classes, weights, ignore_index, label_smoothing, reduction
     )
-    result = wrap(out)
-    if mode.recording and (edge := edge_of(x)) is not None:
-        record(
-            _cross_entropy_op.plan(1),
-            (edge, None, None),
-            (x, target, weight),
-            (logits, classes, weights),
-            (ignore_index, label_smoothing, reduction, kept, total),
-            result,
-        )
-    return result
+    attributes = (ignore_index, label_smoothing, reduction, kept, total)
+    return recorded(_cross_entropy_op, (x, target, weight), (logits, classes, weights), attributes, out)
 
 
 cross_entropy.gradient(
@@ -261,6 +268,420 @@ def _target_distribution(
 fused_rule(
     "cross_entropy_backward", _cross_entropy_backward, _cross_entropy_backward_composed
 )
+
+
+# -------------------------------------------------------------------- activations
+
+
+@operation(1)
+def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
+    """Rectifier with a slope for negative numbers: ``x`` where x > 0, else ``negative_slope * x``.
+
+    Example:
+        >>> lucid.nn.functional.leaky_relu(lucid.tensor([-1.0, 2.0]), 0.5)
+        tensor([-0.5000,  2.0000])
+    """
+    _real(x, "leaky_relu")
+    return B.leaky_relu(x, negative_slope)
+
+
+leaky_relu.gradient(
+    x=lambda F, g, x, negative_slope: F.leaky_relu_backward(g, x, negative_slope)
+)
+fused_rule(
+    "leaky_relu_backward",
+    B.leaky_relu_backward,
+    lambda F, g, x, negative_slope: F.where(F.gt(x, 0.0), g, F.mul(g, negative_slope)),
+)
+
+
+@operation(1)
+def elu(x: Array, alpha: float = 1.0) -> Array:
+    r"""``x`` where x > 0, else :math:`\alpha (e^x - 1)`.
+
+    Source: Clevert, Unterthiner & Hochreiter 2016, "Fast and accurate deep network learning by
+    exponential linear units".
+
+    Example:
+        >>> lucid.nn.functional.elu(lucid.tensor([-1.0, 2.0]))
+        tensor([-0.6321,  2.0000])
+    """
+    _real(x, "elu")
+    return B.elu(x, alpha)
+
+
+elu.gradient(
+    x=lambda F, g, x, alpha: F.where(
+        F.gt(x, 0.0), g, F.mul(F.mul(g, alpha), F.exp(F.minimum(x, 0.0)))
+    )
+)
+
+
+@operation(1)
+def silu(x: Array) -> Array:
+    r"""Sigmoid linear unit :math:`x \, \sigma(x)`, also called swish.
+
+    Example:
+        >>> lucid.nn.functional.silu(lucid.tensor([0.0, 2.0]))
+        tensor([0.0000, 1.7616])
+    """
+    _real(x, "silu")
+    return B.silu(x)
+
+
+def _silu_backward(F: Any, g: Any, x: Any) -> Any:  # noqa: N803
+    s = F.sigmoid(x)
+    return F.mul(g, F.mul(s, F.add(F.mul(x, F.sub(1.0, s)), 1.0)))
+
+
+silu.gradient(x=lambda F, g, x: F.silu_backward(g, x))
+fused_rule("silu_backward", B.silu_backward, _silu_backward)
+
+
+@operation(1)
+def gelu(x: Array, approximate: str = "none") -> Array:
+    r"""Gaussian error linear unit :math:`x \, \Phi(x)`, Φ the normal distribution function.
+
+    Args:
+        x: a floating-point tensor.
+        approximate: "none", or "tanh" for
+            :math:`x/2 \, (1 + \tanh(\sqrt{2/\pi} (x + 0.044715 x^3)))`.
+
+    Source: Hendrycks & Gimpel 2016, "Gaussian error linear units".
+
+    Example:
+        >>> lucid.nn.functional.gelu(lucid.tensor([0.0, 2.0]))
+        tensor([0.0000, 1.9545])
+    """
+    _real(x, "gelu")
+    if approximate == "none":
+        return B.gelu(x)
+    if approximate != "tanh":
+        raise ValueError(f"gelu: approximate must be 'none' or 'tanh'; got {approximate!r}")
+    return B.gelu_tanh(x)
+
+
+def _gelu_backward(F: Any, g: Any, x: Any) -> Any:  # noqa: N803
+    chance = F.mul(F.add(F.erf(F.mul(x, 0.5**0.5)), 1.0), 0.5)
+    density = F.mul(F.exp(F.mul(F.mul(x, x), -0.5)), (2 * np.pi) ** -0.5)
+    return F.mul(g, F.add(chance, F.mul(x, density)))
+
+
+def _gelu_tanh_backward(F: Any, g: Any, x: Any) -> Any:  # noqa: N803
+    scale, cubic = (2 / np.pi) ** 0.5, 0.044715
+    squared = F.mul(x, x)
+    t = F.tanh(F.mul(F.mul(x, F.add(F.mul(squared, cubic), 1.0)), scale))
+    inner = F.mul(F.add(F.mul(squared, 3 * cubic), 1.0), scale)
+    slope = F.mul(F.mul(x, F.sub(1.0, F.mul(t, t))), F.mul(inner, 0.5))
+    return F.mul(g, F.add(F.mul(F.add(t, 1.0), 0.5), slope))
+
+
+gelu.gradient(
+    x=lambda F, g, x, approximate: (
+        F.gelu_backward(g, x) if approximate == "none" else F.gelu_tanh_backward(g, x)
+    )
+)
+fused_rule("gelu_backward", B.gelu_backward, _gelu_backward)
+fused_rule("gelu_tanh_backward", B.gelu_tanh_backward, _gelu_tanh_backward)
+
+
+@operation(1)
+def log_sigmoid(x: Array) -> Array:
+    r"""Logarithm of the sigmoid, :math:`-\log(1 + e^{-x})`, without overflow.
+
+    Example:
+        >>> lucid.nn.functional.logsigmoid(lucid.tensor([0.0, -100.0]))
+        tensor([  -0.6931, -100.0000])
+    """
+    _real(x, "log_sigmoid")
+    return B.sub(B.minimum(x, 0.0), B.log1p(B.exp(B.neg(B.abs(x)))))
+
+
+log_sigmoid.gradient(x=lambda F, g, x: F.mul(g, F.sigmoid(F.neg(x))))
+
+
+@operation(1)
+def hardtanh(x: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array:
+    """``x`` limited to ``[min_val, max_val]``; no gradient flows at the limits and beyond.
+
+    Example:
+        >>> lucid.nn.functional.hardtanh(lucid.tensor([-2.0, 0.5]))
+        tensor([-1.0000,  0.5000])
+    """
+    if min_val > max_val:
+        raise ValueError(f"hardtanh: min_val must not exceed max_val; got {min_val} and {max_val}")
+    return B.minimum(B.maximum(x, min_val), max_val)
+
+
+hardtanh.gradient(
+    x=lambda F, g, x, min_val, max_val: F.where(
+        F.logical_and(F.gt(x, min_val), F.lt(x, max_val)), g, 0.0
+    )
+)
+
+
+@operation(1)
+def hardswish(x: Array) -> Array:
+    """Piecewise-linear :func:`silu`: ``x * clamp(x + 3, 0, 6) / 6``.
+
+    Source: Howard et al. 2019, "Searching for MobileNetV3".
+
+    Example:
+        >>> lucid.nn.functional.hardswish(lucid.tensor([-4.0, 1.0]))
+        tensor([-0.0000,  0.6667])
+    """
+    _real(x, "hardswish")
+    return B.mul(x, B.div(B.minimum(B.maximum(B.add(x, 3.0), 0.0), 6.0), 6.0))
+
+
+hardswish.gradient(
+    x=lambda F, g, x: F.where(
+        F.le(x, -3.0),
+        0.0,
+        F.where(F.ge(x, 3.0), g, F.mul(g, F.add(F.mul(x, 1 / 3), 0.5))),
+    )
+)
+
+
+# -------------------------------------------------------------------- embedding
+
+
+@operation(1)
+def embedding(weight: Array, index: Any, padding_idx: int | None = None) -> Array:
+    """Rows of ``weight``: the core of :func:`lucid.nn.functional.embedding`.
+
+    Args:
+        weight: a matrix with a row for each entry.
+        index: an array of row numbers, of any shape; it becomes the leading shape of the result.
+        padding_idx: a row that gets no gradient.
+
+    Raises:
+        IndexError: there is no such row.
+    """
+    if weight.ndim != 2:
+        raise ShapeError(f"embedding: weight must have 2 dimensions; got shape {weight.shape}")
+    rows = weight.shape[0]
+    if index.size and not (index.min() >= 0 and index.max() < rows):
+        wrong = index[(index < 0) | (index >= rows)].flat[0]
+        raise IndexError(f"embedding: index must be in [0, {rows - 1}]; got {wrong}")
+    return np.take(weight, index, axis=0)
+
+
+embedding.gradient(
+    weight=lambda F, g, weight_shape, index, padding_idx: F.embedding_backward(
+        g, index, weight_shape[0], padding_idx
+    )
+)
+
+
+@operation(1)
+def embedding_backward(g: Array, index: Any, rows: int, padding_idx: int | None) -> Array:
+    """Gradient of :func:`embedding`: the rows of ``g`` added up where ``index`` says."""
+    out = np.zeros((rows, g.shape[-1]), g.dtype)
+    B.add_rows(out, np.ascontiguousarray(index).reshape(-1), np.ascontiguousarray(g).reshape(-1, g.shape[-1]))
+    if padding_idx is not None:
+        out[padding_idx] = 0
+    return out
+
+
+embedding_backward.gradient(
+    g=lambda F, g, index, padding_idx: (
+        F.embedding(g, index, None)
+        if padding_idx is None
+        else F.mul(
+            F.embedding(g, index, None), (index != padding_idx)[..., None].astype(g.dtype)
+        )
+    )
+)
+
+
+# -------------------------------------------------------------------- negative log-likelihood
+
+
+@operation(1)
+def nll_loss(x: Array, target: Any, weight: Any, ignore_index: int) -> Array:
+    """``-weight[t] * x[:, t]`` for each target class t: unreduced, 0 where ignored."""
+    if target.size and not target.dtype.kind == "i":
+        raise TypeError(f"nll_loss: target must hold integers; got {target.dtype}")
+    _check_classes(x, target, "nll_loss")
+    dim = min(1, x.ndim - 1)
+    place, counts = _places(target, ignore_index, x.shape[dim], "nll_loss")
+    picked = np.take_along_axis(x, np.expand_dims(place, dim), dim).squeeze(dim)
+    factor = -_class_weights(weight, place, counts, x.dtype)
+    return np.where(counts, picked, x.dtype.type(0)) * factor
+
+
+nll_loss.gradient(
+    x=lambda F, g, x_shape, target, weight, ignore_index: F.nll_loss_backward(
+        g, x_shape, target, weight, ignore_index
+    )
+)
+
+
+@operation(1)
+def nll_loss_backward(
+    g: Array, shape: tuple[int, ...], target: Any, weight: Any, ignore_index: int
+) -> Array:
+    """Gradient of :func:`nll_loss`: zeros of ``shape`` with ``-weight * g`` at the targets."""
+    dim = min(1, len(shape) - 1)
+    place, counts = _places(target, ignore_index, shape[dim], "nll_loss")
+    out = np.zeros(shape, g.dtype)
+    values = g * -_class_weights(weight, place, counts, g.dtype)
+    np.put_along_axis(out, np.expand_dims(place, dim), np.expand_dims(values, dim), dim)
+    return out
+
+
+nll_loss_backward.gradient(
+    g=lambda F, g, target, weight, ignore_index: F.nll_loss(g, target, weight, ignore_index)
+)
+
+
+def _places(target: Array, ignore_index: int, classes: int, caller: str) -> tuple[Array, Array]:
+    """The targets with 0 in place of those to ignore, and which ones count."""
+    counts = np.asarray(target != ignore_index)
+    place = np.where(counts, target, 0)
+    if place.size and not (place.min() >= 0 and place.max() < classes):
+        wrong = place[(place < 0) | (place >= classes)].flat[0]
+        raise IndexError(f"{caller}: target {wrong} is out of range for {classes} classes")
+    return place, counts
+
+
+def _class_weights(weight: Any, place: Array, counts: Array, dtype: Any) -> Array:
+    """The weight of each target's class, 0 where it is ignored."""
+    return np.where(counts, 1 if weight is None else weight[place], 0).astype(dtype)
+
+
+@operation(2)
+def binary_cross_entropy(x: Array, y: Array) -> Array:
+    r"""Unreduced :math:`-y \log x - (1 - y) \log(1 - x)`, each logarithm at least -100."""
+    _real(x, "binary_cross_entropy")
+    with np.errstate(all="ignore"):
+        if x.size and not (x.min() >= 0 and x.max() <= 1):
+            raise ValueError("binary_cross_entropy: all elements of input must be in [0, 1]")
+        positive = np.maximum(B.log(x), -100)
+        negative = np.maximum(B.log1p(B.neg(x)), -100)
+        return (y - 1) * negative - y * positive
+
+
+binary_cross_entropy.gradient(
+    x=lambda F, g, x, y: F.div(
+        F.mul(g, F.sub(x, y)), F.maximum(F.mul(F.sub(1.0, x), x), 1e-12)
+    ),
+    y=lambda F, g, x: F.mul(
+        g, F.sub(F.maximum(F.log1p(F.neg(x)), -100.0), F.maximum(F.log(x), -100.0))
+    ),
+)
+
+
+# -------------------------------------------------------------------- normalisation
+
+
+@operation(3)
+def layer_norm(
+    x: Array,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    eps: float = 1e-5,
+    mean: Any = None,
+    rstd: Any = None,
+) -> Array:
+    r"""Rows with mean 0 and variance 1, scaled and shifted: the core of ``functional.layer_norm``.
+
+    Args:
+        x: normalised along the last dimension.
+        weight, bias: of the size of that dimension, or None.
+        eps: added to the variance.
+        mean, rstd: what forward leaves for backward; not to be given.
+    """
+    return B.layer_norm(x, weight, bias, eps)[0]
+
+
+def layer_norm_rows(x: Tensor, weight: Any, bias: Any, eps: float) -> Tensor:
+    """:func:`layer_norm` recorded together with what its kernel leaves for backward."""
+    inputs = (x, weight, bias)
+    arrays = [t if t is None else t._data for t in inputs]
+    out, mean, rstd = B.layer_norm(*arrays, eps)
+    return recorded(layer_norm.op, inputs, arrays, (eps, mean, rstd), out)
+
+
+layer_norm.gradient(
+    lambda F, g, need, x, weight, eps, mean, rstd: F.layer_norm_backward(
+        g, x, weight, eps, mean, rstd, *need
+    )
+)
+
+
+def _layer_norm_backward(g, x, weight, eps, mean, rstd, need_x, need_weight, need_bias):
+    parts = B.layer_norm_backward(g, x, mean, rstd, weight)
+    return tuple(
+        [part if need else None for part, need in zip(parts, (need_x, need_weight, need_bias), strict=True)]
+    )
+
+
+def _layer_norm_backward_composed(
+    F, g, x, weight, eps, mean, rstd, need_x, need_weight, need_bias  # noqa: N803
+):
+    centred = F.sub(x, F.mean(x, -1, True, None))
+    scale = F.rsqrt(F.add(F.mean(F.mul(centred, centred), -1, True, None), eps))
+    normal = F.mul(centred, scale)
+    shape = x.shape[-1:]
+    if need_x:
+        inner = g if weight is None else F.mul(g, weight)
+        along = F.mul(normal, F.mean(F.mul(inner, normal), -1, True, None))
+        spread = F.sub(F.sub(inner, F.mean(inner, -1, True, None)), along)
+    return (
+        F.mul(spread, scale) if need_x else None,
+        F.sum_to(F.mul(g, normal), shape) if need_weight else None,
+        F.sum_to(g, shape) if need_bias else None,
+    )
+
+
+fused_rule("layer_norm_backward", _layer_norm_backward, _layer_norm_backward_composed)
+
+
+@operation(2)
+def rms_norm(x: Array, weight: Array | None = None, eps: float = 1e-6, rstd: Any = None) -> Array:
+    r"""Rows divided by their root mean square, scaled: the core of ``functional.rms_norm``.
+
+    Args:
+        x: normalised along the last dimension.
+        weight: of the size of that dimension, or None.
+        eps: added to the mean square.
+        rstd: what forward leaves for backward; not to be given.
+    """
+    return B.rms_norm(x, weight, eps)[0]
+
+
+def rms_norm_rows(x: Tensor, weight: Any, eps: float) -> Tensor:
+    """:func:`rms_norm` recorded together with what its kernel leaves for backward."""
+    inputs = (x, weight)
+    arrays = [t if t is None else t._data for t in inputs]
+    out, rstd = B.rms_norm(*arrays, eps)
+    return recorded(rms_norm.op, inputs, arrays, (eps, rstd), out)
+
+
+rms_norm.gradient(
+    lambda F, g, need, x, weight, eps, rstd: F.rms_norm_backward(g, x, weight, eps, rstd, *need)
+)
+
+
+def _rms_norm_backward(g, x, weight, eps, rstd, need_x, need_weight):
+    dx, dweight = B.rms_norm_backward(g, x, rstd, weight)
+    return dx if need_x else None, dweight if need_weight else None
+
+
+def _rms_norm_backward_composed(F, g, x, weight, eps, rstd, need_x, need_weight):  # noqa: N803
+    scale = F.rsqrt(F.add(F.mean(F.mul(x, x), -1, True, None), eps))
+    normal = F.mul(x, scale)
+    inner = g if weight is None else F.mul(g, weight)
+    along = F.mul(normal, F.mean(F.mul(inner, normal), -1, True, None))
+    return (
+        F.mul(F.sub(inner, along), scale) if need_x else None,
+        F.sum_to(F.mul(g, normal), x.shape[-1:]) if need_weight else None,
+    )
+
+
+fused_rule("rms_norm_backward", _rms_norm_backward, _rms_norm_backward_composed)
 
 
 # -------------------------------------------------------------------- hooks

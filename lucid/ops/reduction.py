@@ -60,8 +60,15 @@ def sum(x: Array, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> 
         >>> lucid.ones(2, 3).sum(dim=1)
         tensor([3., 3.])
     """
-    x = _accumulating(x, dtype, "sum")
+    if dtype is not None or x.dtype not in _REAL:
+        x = _accumulating(x, dtype, "sum")
+        if x.dtype == np.float16:  # adds up in float32, or a sum of thousands would lose its digits
+            out = B.sum(x.astype(np.float32), _axes(dim, x.ndim, "sum"), keepdim)
+            return out.astype(np.float16)
     return B.sum(x, _axes(dim, x.ndim, "sum"), keepdim)
+
+
+_REAL = (dtypes.float32, dtypes.float64)
 
 
 def _accumulating(x: Array, dtype: Any, name: str) -> Array:
@@ -127,7 +134,7 @@ def mean(x: Array, dim: Any = None, keepdim: bool = False, dtype: Any = None) ->
 
     Example:
         >>> lucid.mean(lucid.tensor([[1.0, 2.0], [3.0, 5.0]]), 0)
-        tensor([2. , 3.5])
+        tensor([2.0000, 3.5000])
     """
     if dtype is not None:
         x = x.astype(dtypes.as_dtype(dtype, "mean"), copy=False)
@@ -150,7 +157,7 @@ def _mean(x: Array, axes: Any, keepdim: bool) -> Array:
     return B.mean(x, axes, keepdim)
 
 
-def _mean_rule(F: Any, g: Any, x_shape: Any, dim: Any, keepdim: bool) -> Any:  # noqa: N803
+def _mean_rule(F: Any, g: Any, x_shape: Any, dim: Any, keepdim: bool) -> Any:
     return F.spread(F.div(g, _count(x_shape, dim, "mean")), x_shape, dim, keepdim)
 
 
@@ -231,7 +238,7 @@ def _prod_backward_kernel(g: Array, x: Array, dim: int | None, keepdim: bool) ->
     return B.mul(spread.op.forward(g, x.shape, dim, keepdim), conjugated(ARRAYS, others))
 
 
-def _prod_backward(F: Any, g: Any, x: Any, dim: int | None, keepdim: bool) -> Any:  # noqa: N803
+def _prod_backward(F: Any, g: Any, x: Any, dim: int | None, keepdim: bool) -> Any:
     """The same, differentiable: by division or, where there are zeros, by leaving one out."""
     if dim is None or len(x.shape) == 0:
         g, rows = F.reshape(g, (1,)), F.reshape(x, (1, -1))
@@ -288,12 +295,13 @@ def var(
     """
     _check_continuous("var", x)
     dim, divisor = _degrees(x.shape, dim, unbiased, correction, "var")
-    axes = _axes(dim, x.ndim, "var")
-    wide = x.astype(np.float32) if x.dtype == np.float16 else x
-    deviation = B.sub(wide, _mean(wide, axes, True))
-    squares = B.square(B.abs(deviation) if x.dtype.kind == "c" else deviation)
-    out = B.div(B.sum(squares, axes, keepdim), divisor)
-    return np.asarray(out).astype(np.float16) if x.dtype == np.float16 else out
+    axes, count = _axes(dim, x.ndim, "var"), _count(x.shape, dim, "var")
+    if x.size == 0:
+        shape = np.add.reduce(x, axis=axes, keepdims=keepdim).shape
+        return np.full(shape, np.nan, x.real.dtype)
+    if x.dtype == np.float16:
+        return B.var_mean(x.astype(np.float32), axes, keepdim, count - divisor)[0].astype(x.dtype)
+    return B.var_mean(x, axes, keepdim, count - divisor)[0]
 
 
 def _degrees(
@@ -310,12 +318,12 @@ def _degrees(
     return dim, count if count > 0 else 0
 
 
-def _deviation(F: Any, x: Any, dim: Any) -> Any:  # noqa: N803
+def _deviation(F: Any, x: Any, dim: Any) -> Any:
     return F.sub(x, F.spread(F.mean(x, dim, True), x.shape, dim, True))
 
 
 def _var_rule(
-    F: Any, g: Any, x: Any, dim: Any, unbiased: Any, keepdim: bool, correction: Any  # noqa: N803
+    F: Any, g: Any, x: Any, dim: Any, unbiased: Any, keepdim: bool, correction: Any
 ) -> Any:
     dim, divisor = _degrees(x.shape, dim, unbiased, correction, "var")
     slope = F.div(F.mul(_deviation(F, x, dim), 2), divisor)
@@ -347,7 +355,7 @@ def std(
 
 
 def _std_rule(
-    F: Any, g: Any, x: Any, out: Any, dim: Any, unbiased: Any, keepdim: bool,  # noqa: N803
+    F: Any, g: Any, x: Any, out: Any, dim: Any, unbiased: Any, keepdim: bool,
     correction: Any,
 ) -> Any:  # fmt: skip
     dim, divisor = _degrees(x.shape, dim, unbiased, correction, "std")
@@ -407,7 +415,7 @@ def _check_not_empty(name: str, x: Array, dim: Any) -> None:
 
 
 def _shared_rule(
-    F: Any, g: Any, x: Any, out: Any, dim: Any, keepdim: bool  # noqa: N803
+    F: Any, g: Any, x: Any, out: Any, dim: Any, keepdim: bool
 ) -> Any:
     """The gradient in equal parts to all elements that have the chosen value."""
     chosen = F.eq(x, F.spread(out, x.shape, dim, keepdim))
@@ -510,10 +518,15 @@ place.gradient(x=lambda F, g, indices, dim, keepdim: F.pick(g, indices, dim, kee
 
 
 def selection_rule(
-    F: Any, g: Any, x_shape: Any, out: Any, dim: int, keepdim: bool = True  # noqa: N803
+    F: Any, g: Any, x_shape: Any, out: Any, dim: int, keepdim: bool
 ) -> Any:
-    """The rule of an operation that returns ``(values, indices)``: back to where they stood."""
+    """The rule of a reduction that returns ``(values, indices)``: back to where they stood."""
     return None if g[0] is None else F.place(g[0], out[1], x_shape, dim, keepdim)
+
+
+def arrangement_rule(F: Any, g: Any, x_shape: Any, out: Any, dim: int) -> Any:
+    """`selection_rule` of an operation that keeps the dimension."""
+    return None if g[0] is None else F.place(g[0], out[1], x_shape, dim, True)
 
 
 @operation(1)
@@ -527,7 +540,7 @@ def argmax(x: Array, dim: int | None = None, keepdim: bool = False) -> Array:
         >>> lucid.argmax(lucid.tensor([[1.0, 4.0], [3.0, 2.0]]), 1)
         tensor([1, 0])
     """
-    return _arg(np.argmax, "argmax", x, dim, keepdim)
+    return _arg(B.argmax, "argmax", x, dim, keepdim)
 
 
 @operation(1)
@@ -541,7 +554,7 @@ def argmin(x: Array, dim: int | None = None, keepdim: bool = False) -> Array:
         >>> lucid.argmin(lucid.tensor([[1.0, 4.0], [3.0, 2.0]]), 1)
         tensor([0, 1])
     """
-    return _arg(np.argmin, "argmin", x, dim, keepdim)
+    return _arg(B.argmin, "argmin", x, dim, keepdim)
 
 
 def _arg(search: Any, name: str, x: Array, dim: Any, keepdim: bool) -> Array:
@@ -549,26 +562,26 @@ def _arg(search: Any, name: str, x: Array, dim: Any, keepdim: bool) -> Array:
         dim = one_dim(dim, x.ndim, name)
     _check_not_empty(name, x, dim)
     if dim is None or x.ndim == 0:
-        return np.asarray(search(x)).reshape((1,) * x.ndim if keepdim else ())
-    return search(x, axis=dim, keepdims=keepdim)
+        return search(x).reshape((1,) * x.ndim if keepdim else ())
+    return search(x, dim, keepdim)
 
 
 def _extreme(search: Any, name: str, x: Array, dim: int, keepdim: bool) -> tuple[Array, Array]:
     dim = one_dim(dim, x.ndim, name)
-    indices = np.asarray(_arg(search, name, x, dim, keepdim))
+    indices = _arg(search, name, x, dim, keepdim)
     return pick.op.forward(x, indices, dim, keepdim), indices
 
 
 @operation(1)
 def max_along(x: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
     """Largest values along ``dim``, and where they stand."""
-    return _extreme(np.argmax, "max", x, dim, keepdim)
+    return _extreme(B.argmax, "max", x, dim, keepdim)
 
 
 @operation(1)
 def min_along(x: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
     """Smallest values along ``dim``, and where they stand."""
-    return _extreme(np.argmin, "min", x, dim, keepdim)
+    return _extreme(B.argmin, "min", x, dim, keepdim)
 
 
 max_along.gradient(x=selection_rule)
@@ -617,7 +630,9 @@ def min(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     return _choose("min", amin, min_along, minimum, x, dim, keepdim)
 
 
-def _choose(name: str, of_all: Any, along: Any, of_two: Any, x: Any, dim: Any, keepdim: bool) -> Any:
+def _choose(
+    name: str, of_all: Any, along: Any, of_two: Any, x: Any, dim: Any, keepdim: bool
+) -> Any:
     if isinstance(dim, Tensor):
         return of_two(x, dim)
     if dim is not None:
@@ -729,7 +744,8 @@ def _cumprod_backward_kernel(g: Array, x: Array, out: Array, dim: int) -> Array:
     """
     if x.ndim == 0:
         return g.copy()
-    g, x, out = (np.moveaxis(z, dim, -1) for z in (g, conjugated(ARRAYS, x), conjugated(ARRAYS, out)))
+    x, out = conjugated(ARRAYS, x), conjugated(ARRAYS, out)
+    g, x, out = (np.moveaxis(z, dim, -1) for z in (g, x, out))
     zeros = x == 0
     first = zeros & (np.cumsum(zeros, -1) == 1)
     filled = np.where(zeros, x.dtype.type(1), x)
@@ -744,7 +760,7 @@ def _cumprod_backward_kernel(g: Array, x: Array, out: Array, dim: int) -> Array:
     return np.moveaxis(result.astype(g.dtype, copy=False), -1, dim)
 
 
-def _cumprod_backward(F: Any, g: Any, x: Any, out: Any, dim: int) -> Any:  # noqa: N803
+def _cumprod_backward(F: Any, g: Any, x: Any, out: Any, dim: int) -> Any:
     """The same, differentiable: by division or, where there are zeros, by leaving one out."""
     if len(x.shape) == 0:
         return g
@@ -770,7 +786,7 @@ def logcumsumexp(x: Array, dim: int) -> Array:
 
     Example:
         >>> lucid.logcumsumexp(lucid.tensor([0.0, 0.0, 0.0]), 0)
-        tensor([0.    , 0.6931, 1.0986])
+        tensor([0.0000, 0.6931, 1.0986])
     """
     if x.dtype.kind != "f":
         raise RuntimeError(f"logcumsumexp: x must be floating point; got {x.dtype}")
@@ -783,10 +799,10 @@ def _logcumsumexp_backward_kernel(g: Array, x: Array, out: Array, dim: int) -> A
         weights = B.sub(B.log(B.maximum(B.mul(g, sign), 0)), np.where(out == -np.inf, 0, out))
         return B.exp(B.add(_cumulative(B.logcumsumexp, weights, dim, "", True), x))
 
-    return np.asarray(B.sub(part(1), part(-1))).astype(g.dtype, copy=False)
+    return B.sub(part(1), part(-1)).astype(g.dtype, copy=False)
 
 
-def _logcumsumexp_backward(F: Any, g: Any, x: Any, out: Any, dim: int) -> Any:  # noqa: N803
+def _logcumsumexp_backward(F: Any, g: Any, x: Any, out: Any, dim: int) -> Any:
     """The same, differentiable: each element's share in each later sum."""
     if len(x.shape) == 0:
         return g
@@ -828,8 +844,8 @@ def _running_extreme(beats: Any, x: Array, dim: int, name: str) -> tuple[Array, 
     return values, np.maximum.accumulate(np.where(records, places, 0), axis=dim)
 
 
-cummax_along.gradient(x=selection_rule)
-cummin_along.gradient(x=selection_rule)
+cummax_along.gradient(x=arrangement_rule)
+cummin_along.gradient(x=arrangement_rule)
 
 
 def cummax(x: Tensor, dim: int) -> Selected:
@@ -900,19 +916,19 @@ def logsumexp(x: Array, dim: Any = None, keepdim: bool = False) -> Array:
 
     Example:
         >>> lucid.logsumexp(lucid.tensor([1000.0, 1000.0]), 0)
-        tensor(1000.6931)
+        tensor(1000.6932)
     """
     axes = _axes(dim, x.ndim, "logsumexp")
     if x.size == 0:
-        return B.log(np.asarray(B.sum(x, axes, keepdim)))
-    largest = np.asarray(B.amax(x, axes, True))
+        return B.log(B.sum(x, axes, keepdim))
+    largest = B.amax(x, axes, True)
     largest = np.where(np.isfinite(largest), largest, x.dtype.type(0))
     total = B.log(np.asarray(B.sum(B.exp(B.sub(x, largest)), axes, keepdim)))
     return B.add(total, largest.reshape(total.shape))
 
 
 def _logsumexp_rule(
-    F: Any, g: Any, x: Any, out: Any, dim: Any, keepdim: bool  # noqa: N803
+    F: Any, g: Any, x: Any, out: Any, dim: Any, keepdim: bool
 ) -> Any:
     base = F.where(F.eq(out, -np.inf), 0.0, out)  # -inf alone has no share, not NaN
     share = F.exp(F.sub(x, F.spread(base, x.shape, dim, keepdim)))
@@ -967,7 +983,7 @@ def norm(
         safe = np.all((out > limits.tiny**0.25) & (out < limits.max**0.25))
     if safe or x.size == 0 or order < 0:
         return out
-    scale = np.asarray(B.amax(B.abs(x), axes, True))
+    scale = B.amax(B.abs(x), axes, True)
     scale = np.where((scale > 0) & np.isfinite(scale), scale, scale.dtype.type(1))
     out = np.asarray(_power_mean(B.div(size, scale), order, axes, keepdim))
     return B.mul(out, scale.reshape(out.shape))
@@ -983,12 +999,12 @@ def _order(p: Any) -> float:
 
 def _power_mean(size: Array, order: float, axes: Any, keepdim: bool) -> Array:
     if order == 2:
-        return B.sqrt(np.asarray(B.sum(B.square(size), axes, keepdim)))
-    return B.pow(np.asarray(B.sum(B.pow(size, order), axes, keepdim)), 1 / order)
+        return B.sqrt(B.sum(B.square(size), axes, keepdim))
+    return B.pow(B.sum(B.pow(size, order), axes, keepdim), 1 / order)
 
 
 def _norm_rule(
-    F: Any, g: Any, x: Any, out: Any, p: Any, dim: Any, keepdim: bool  # noqa: N803
+    F: Any, g: Any, x: Any, out: Any, p: Any, dim: Any, keepdim: bool
 ) -> Any:
     order = _order(p)
     if order == 0:
@@ -1141,7 +1157,9 @@ def _quantile(
         )
     fractions = np.asarray(q._data if isinstance(q, Tensor) else q, np.float64)
     if fractions.ndim > 1 or not ((fractions >= 0) & (fractions <= 1)).all():
-        raise ValueError(f"{name}: q must be a number or a 1-D tensor of numbers in [0, 1]; got {q}")
+        raise ValueError(
+            f"{name}: q must be a number or a 1-D tensor of numbers in [0, 1]; got {q}"
+        )
     along = 0 if dim is None else one_dim(dim, x.ndim, name)
     rows = TENSORS.reshape(x, (-1,)) if dim is None or x.ndim == 0 else x
     size = rows.shape[along]

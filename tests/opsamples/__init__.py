@@ -78,6 +78,7 @@ def distinct(shape: tuple[int, ...]) -> Maker:
 
 DTYPES = {
     "f": (np.float16, np.float32, np.float64),
+    "d": (np.float32, np.float64),  # what LAPACK takes: no float16
     "i": (np.int32, np.int64),
     "u": (np.uint8,),
     "b": (np.bool_,),
@@ -96,7 +97,7 @@ class Sample:
         numpy: the reference, ``numpy(*arrays, **kwargs)``; None where ``torch`` alone is.
         torch: a function of PyTorch tensors, or the dotted name of one below ``torch``.
         call: how lucid is called; ``getattr(lucid, name)`` by default.
-        dtypes: kinds of dtypes that are tried: f, i, u, b, c.
+        dtypes: kinds of dtypes that are tried: f (d: without float16), i, u, b, c.
         grad, second: whether first and second order gradients are checked.
         tolerance: multiplies the default tolerances; the row says in a comment why.
         variadic: the inputs are passed as one list.

@@ -14,9 +14,15 @@ from lucid.nn.utils.grad import (
     get_total_norm,
     grad_norm,
 )
+from lucid.nn.utils.monitor import GradientMonitor, Spike
+from lucid.nn.utils.report import GradientReport, GradientStats, grad_report
 
 __all__ = [
     "AutoClip",
+    "GradientMonitor",
+    "GradientReport",
+    "GradientStats",
+    "Spike",
     "adaptive_clip_grad",
     "clip_grad_norm",
     "clip_grad_norm_",
@@ -28,4 +34,5 @@ __all__ = [
     "clipped",
     "get_total_norm",
     "grad_norm",
+    "grad_report",
 ]

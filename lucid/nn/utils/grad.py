@@ -103,8 +103,6 @@ def _warn_of_nothing(caller: str) -> None:
 
 def _limit(max_norm: Any, caller: str, name: str = "max_norm") -> float:
     """``max_norm`` as a float, checked."""
-    if type(max_norm) is float and max_norm >= 0:
-        return max_norm
     value = max_norm
     if isinstance(value, (Tensor, np.ndarray)) and value.ndim == 0:
         value = value.item()
@@ -122,8 +120,6 @@ def _limit(max_norm: Any, caller: str, name: str = "max_norm") -> float:
 
 def _order(norm_type: Any, caller: str) -> float:
     """``norm_type`` as a float, checked."""
-    if type(norm_type) is float and norm_type > 0:
-        return norm_type
     if isinstance(norm_type, str) and norm_type == "inf":
         return math.inf
     value = norm_type.item() if isinstance(norm_type, Tensor) and norm_type.ndim == 0 else norm_type
@@ -326,9 +322,14 @@ def clip_grad_norm(
     Source: Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural
     networks".
     """
-    limit = _limit(max_norm, "clip_grad_norm")
-    p = _order(norm_type, "clip_grad_norm")
-    policy = _policy(nonfinite, error_if_nonfinite, "clip_grad_norm")
+    # Part of every training step: what has its usual type and value is not looked at twice.
+    limit, p, policy = max_norm, norm_type, nonfinite
+    if not (type(limit) is float and limit >= 0):
+        limit = _limit(max_norm, "clip_grad_norm")
+    if not (type(p) is float and p > 0):
+        p = _order(norm_type, "clip_grad_norm")
+    if policy != "warn" or error_if_nonfinite:
+        policy = _policy(nonfinite, error_if_nonfinite, "clip_grad_norm")
     if eps != 1e-7:
         eps = _limit(eps, "clip_grad_norm", "eps")
     members = _members(parameters, "clip_grad_norm")

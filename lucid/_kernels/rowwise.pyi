@@ -1,0 +1,91 @@
+"""Row-wise kernels; see the head of rowwise.pyx for what runs where."""
+
+from typing import Any, Literal
+
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+Axis = int | tuple[int, ...] | None
+Reduction = Literal["none", "mean", "sum"]
+
+def sum(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Sum over axes; accumulated in float64."""
+
+def mean(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Mean over axes."""
+
+def amax(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Largest value over axes; NaN where there is one."""
+
+def amin(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Smallest value over axes; NaN where there is one."""
+
+def argmax(x: ArrayLike, axis: int | None = None, keepdims: bool = False) -> Array:
+    """Index of the first largest value, or of the first NaN (int64)."""
+
+def argmin(x: ArrayLike, axis: int | None = None, keepdims: bool = False) -> Array:
+    """Index of the first smallest value, or of the first NaN (int64)."""
+
+def var_mean(
+    x: ArrayLike, axis: Axis = None, keepdims: bool = False, correction: float = 1.0
+) -> tuple[Array, Array]:
+    """Variance, with count - correction degrees of freedom, and mean."""
+
+def softmax(x: ArrayLike) -> Array:
+    """e^x / sum(e^x) over the last axis."""
+
+def log_softmax(x: ArrayLike) -> Array:
+    """x - log(sum(e^x)) over the last axis."""
+
+def softmax_backward(g: ArrayLike, out: ArrayLike) -> Array:
+    """out (g - sum(g out))"""
+
+def log_softmax_backward(g: ArrayLike, out: ArrayLike) -> Array:
+    """g - e^out sum(g)"""
+
+def cross_entropy(
+    logits: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: Reduction = "mean",
+) -> tuple[Array, Array, float]:
+    """Loss of logits (rows, classes) against a class per row.
+
+    Returns the loss and, for `cross_entropy_backward`, (2, rows) statistics of the rows and the sum
+    of the weights of the targets that are not ignored. IndexError: a target is out of range.
+    """
+
+def cross_entropy_backward(
+    g: ArrayLike,
+    logits: ArrayLike,
+    target: ArrayLike,
+    kept: Array,
+    total_weight: float,
+    weight: ArrayLike | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: Reduction = "mean",
+) -> Array:
+    """Gradient with respect to the logits; `g` has the shape of the loss."""
+
+def layer_norm(
+    x: ArrayLike, weight: ArrayLike | None = None, bias: ArrayLike | None = None, eps: float = 1e-5
+) -> tuple[Array, Array, Array]:
+    """(x - mean) rstd weight + bias over the last axis; also mean and rstd, one per row."""
+
+def layer_norm_backward(
+    g: ArrayLike, x: ArrayLike, mean: Array, rstd: Array, weight: ArrayLike | None = None
+) -> tuple[Array, Array, Array]:
+    """Gradients with respect to x, weight and bias."""
+
+def rms_norm(
+    x: ArrayLike, weight: ArrayLike | None = None, eps: float = 1e-6
+) -> tuple[Array, Array]:
+    """x rstd weight, rstd = 1 / sqrt(mean(x^2) + eps), over the last axis; also rstd."""
+
+def rms_norm_backward(
+    g: ArrayLike, x: ArrayLike, rstd: Array, weight: ArrayLike | None = None
+) -> tuple[Array, Array]:
+    """Gradients with respect to x and weight."""
