@@ -21,8 +21,8 @@ __all__ = [
     "avg_pool_backward",
     "fold_windows",
     "max_pool",
-    "pick",
-    "place",
+    "put_places",
+    "take_places",
     "unfold_windows",
 ]
 
@@ -100,7 +100,7 @@ def max_pool(
     return best, index
 
 
-def place(x: Array, index: Array, size: Sizes) -> Array:
+def put_places(x: Array, index: Array, size: Sizes) -> Array:
     """Zeroed planes of ``size`` with ``x`` added up at ``index``."""
     axes = len(size)
     if _compiled(x, math.prod(size)):
@@ -113,8 +113,8 @@ def place(x: Array, index: Array, size: Sizes) -> Array:
     return out.reshape(*lead, *size)
 
 
-def pick(x: Array, index: Array, axes: int) -> Array:
-    """The elements of planes at ``index``: the transpose of :func:`place`."""
+def take_places(x: Array, index: Array, axes: int) -> Array:
+    """The elements of planes at ``index``: the transpose of :func:`put_places`."""
     found = np.take_along_axis(_flat(x, axes), np.maximum(_flat(index, axes), 0), -1)
     return np.where(index < 0, x.dtype.type(0), found.reshape(index.shape))
 

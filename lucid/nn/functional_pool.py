@@ -231,7 +231,7 @@ def _adaptive_max(ndim: int, x: Any, output_size: Any, return_indices: bool) -> 
         out, index = ops.max_pool_with_index(x, counts, kernel, kernel, (0,) * ndim, (1,) * ndim)
     else:
         index = ops.adaptive_max_index(x, counts)
-        out = ops.pick(x, index, ndim)
+        out = ops.take_places(x, index, ndim)
     return (out, _places(index)) if return_indices else out
 
 

@@ -17,7 +17,7 @@ from lucid._core.op import TENSORS as T
 from lucid._core.tensor import Tensor, wrap
 from lucid.errors import ShapeError
 from lucid.nn.functional_pool import _adaptive_avg
-from lucid.ops.pooling import pick
+from lucid.ops.pooling import take_places
 from lucid.ops.shape import permute, reshape, tensor_of
 
 __all__ = [
@@ -344,7 +344,7 @@ def grid_sample(
     if mode != "bicubic":
         at = [_bounded(a, n, padding_mode, align) for a, n in zip(at, size, strict=True)]
     if mode == "nearest":
-        return pick(input, _flat_index([np.rint(a._data) for a in at], size, x_shape[1]), axes)
+        return take_places(input, _flat_index([np.rint(a._data) for a in at], size, x_shape[1]), axes)
     low = [np.floor(a._data) for a in at]
     parts = [T.sub(a, wrap(l)) for a, l in zip(at, low, strict=True)]
     if mode == "bilinear":
@@ -359,7 +359,7 @@ def grid_sample(
         ]
     total: Any = None
     for corner in itertools.product(*terms):
-        value = pick(input, _flat_index([place for place, _ in corner], size, x_shape[1]), axes)
+        value = take_places(input, _flat_index([place for place, _ in corner], size, x_shape[1]), axes)
         weight = corner[0][1]
         for _, w in corner[1:]:
             weight = T.mul(weight, w)

@@ -16,26 +16,26 @@ Sizes = tuple[int, ...]
 
 
 @operation(1)
-def pick(x: Array, index: Array, axes: int) -> Array:
+def take_places(x: Array, index: Array, axes: int) -> Array:
     """The elements of planes, the last ``axes`` dimensions of ``x``, at flat places ``index``.
 
     A negative place gives 0.
     """
-    return B.pick(x, index, axes)
+    return B.take_places(x, index, axes)
 
 
-pick.gradient(
-    x=lambda F, g, x_shape, index, axes: F.place(g, index, x_shape[len(x_shape) - axes :])
+take_places.gradient(
+    x=lambda F, g, x_shape, index, axes: F.put_places(g, index, x_shape[len(x_shape) - axes :])
 )
 
 
 @operation(1)
-def place(x: Array, index: Array, size: Sizes) -> Array:
+def put_places(x: Array, index: Array, size: Sizes) -> Array:
     """Zeroed planes of ``size`` with ``x`` added up at flat places ``index``."""
-    return B.place(x, index, size)
+    return B.put_places(x, index, size)
 
 
-place.gradient(x=lambda F, g, index, size: F.pick(g, index, len(size)))
+put_places.gradient(x=lambda F, g, index, size: F.take_places(g, index, len(size)))
 
 
 @operation(1)
@@ -48,7 +48,7 @@ def max_unpool(x: Array, index: Array, size: Sizes) -> Array:
     return out
 
 
-max_unpool.gradient(x=lambda F, g, index, size: F.pick(g, index, len(size)))
+max_unpool.gradient(x=lambda F, g, index, size: F.take_places(g, index, len(size)))
 
 
 @operation(1)
@@ -73,7 +73,7 @@ def max_pool(
 
 
 max_pool.gradient(
-    x=lambda F, g, x_shape, kernel, index: F.place(g, index, x_shape[len(x_shape) - len(kernel) :])
+    x=lambda F, g, x_shape, kernel, index: F.put_places(g, index, x_shape[len(x_shape) - len(kernel) :])
 )
 _max_pool = max_pool.op
 
