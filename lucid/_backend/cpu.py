@@ -1,6 +1,7 @@
 """NumPy arrays on the CPU: the reference routines, overridden by kernels where there is one."""
 
 from lucid._backend.convolution import *
+from lucid._backend.pooling import *
 from lucid._backend.reference import *
 from lucid._kernels import norms
 from lucid._kernels.gemm import linear, linear_backward, matmul
