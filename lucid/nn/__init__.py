@@ -4,6 +4,7 @@ import sys as _sys
 
 from lucid.nn import functional, init, utils
 from lucid.nn.layers.activation import *
+from lucid.nn.layers.attention import *
 from lucid.nn.layers.container import *
 from lucid.nn.layers.distance import *
 from lucid.nn.layers.dropout import *
@@ -13,6 +14,7 @@ from lucid.nn.layers.loss import *
 from lucid.nn.layers.normalization import *
 from lucid.nn.layers.recurrent import *
 from lucid.nn.layers.shape import *
+from lucid.nn.layers.transformer import *
 from lucid.nn.module import Module
 from lucid.nn.parameter import Buffer, Parameter
 

@@ -17,6 +17,7 @@ from lucid._core.op import TENSORS as T  # noqa: N814
 from lucid._core.tensor import Tensor, note_write, wrap
 from lucid.errors import ShapeError
 from lucid.ops import neural
+from lucid.ops.attention import scaled_dot_product_attention
 from lucid.ops.creation import one_hot
 from lucid.ops.functions import sigmoid, softplus, tanh
 from lucid.ops.join import chunk, pad
@@ -75,6 +76,7 @@ __all__ = [
     "relu6",
     "rms_norm",
     "rrelu",
+    "scaled_dot_product_attention",
     "selu",
     "sigmoid",
     "silu",
