@@ -1,7 +1,7 @@
 """What .ci/run needs to know of the project, read from where it is written down.
 
-    python .ci/project.py command 1      the first command that the README opens with
-    python .ci/project.py requirements test docs dev
+python .ci/project.py command 1      the first command that the README opens with
+python .ci/project.py requirements test docs dev
 """
 
 import re

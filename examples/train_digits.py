@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 import lucid
 import lucid.nn as nn
 from lucid._extras import require
@@ -30,11 +32,13 @@ class Step(NamedTuple):
 def make_model() -> nn.Module:
     return nn.Sequential(
         nn.Flatten(),
-        nn.Linear(64, 128),
+        nn.Linear(64, 256),
         nn.ReLU(),
-        nn.Linear(128, 64),
+        nn.Dropout(0.3),
+        nn.Linear(256, 256),
         nn.ReLU(),
-        nn.Linear(64, 10),
+        nn.Dropout(0.3),
+        nn.Linear(256, 10),
     )
 
 
@@ -42,7 +46,7 @@ def train(
     model: nn.Module, loader: lucid.data.DataLoader, epochs: int, lr: float, max_norm: float
 ) -> list[Step]:
     tqdm = require("tqdm", "examples", "the progress bar").tqdm
-    optimizer = lucid.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)
+    optimizer = lucid.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.1)
     steps = epochs * len(loader)
     schedule = lucid.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     history: list[Step] = []
@@ -58,7 +62,8 @@ def train(
                 schedule.step()
                 history.append(Step(loss.item(), norm.item(), clipped_norm.item()))
                 bar.update()
-            bar.set_postfix(loss=f"{history[-1].loss:.4f}", norm=f"{history[-1].norm:.3f}")
+            last = history[-1]
+            bar.set_postfix(loss=f"{last.loss:.4f}", norm=f"{last.norm:.3f}", refresh=False)
     return history
 
 
@@ -71,31 +76,27 @@ def accuracy(model: nn.Module, images: lucid.Tensor, labels: lucid.Tensor) -> fl
     return hits.float().mean().item()
 
 
-def draw(history: list[Step], max_norm: float, path: Path) -> None:
-    """A picture of the run: the loss above, the gradient norm below."""
+def draw(history: list[Step], window: int, max_norm: float, path: Path) -> None:
+    """A picture of the run: the loss above, the gradient norm below, each with a running mean."""
     require("matplotlib", "examples", "the picture").use("Agg")
     from matplotlib import pyplot as plt
 
     figure, (top, bottom) = plt.subplots(2, sharex=True, figsize=(8, 5), layout="constrained")
-    top.plot([step.loss for step in history], color="tab:blue", linewidth=0.9)
-    top.set(ylabel="loss", yscale="log", title="Training on handwritten digits")
-    bottom.plot(
-        [step.norm for step in history],
-        color="tab:orange",
-        linewidth=0.9,
-        label="before clipping",
-    )
-    bottom.plot(
-        [step.clipped_norm for step in history],
-        color="tab:green",
-        linewidth=0.9,
-        label="after clipping",
-    )
-    bottom.axhline(max_norm, color="black", linestyle=":", linewidth=0.9, label="max_norm")
-    bottom.set(ylabel="gradient norm", yscale="log", xlabel="step")
-    bottom.legend(loc="lower left", ncols=3, frameon=False)
-    for axes in (top, bottom):
+    for axes, values, color, label in (
+        (top, [step.loss for step in history], "tab:blue", "loss"),
+        (bottom, [step.norm for step in history], "tab:orange", "gradient norm before clipping"),
+        (bottom, [step.clipped_norm for step in history], "tab:green", "after clipping"),
+    ):
+        axes.plot(values, ".", markersize=2, alpha=0.2, color=color)
+        mean = np.convolve(values, np.full(window, 1 / window), mode="valid")
+        axes.plot(np.arange(len(mean)) + window // 2, mean, color=color, label=label)
+        axes.set(yscale="log")
         axes.grid(alpha=0.3)
+    bottom.axhline(max_norm, color="black", linestyle=":", label="max_norm")
+    bottom.set(xlabel="step")
+    for axes in (top, bottom):
+        axes.legend(loc="lower left", ncols=3, frameon=False)
+    top.set(title="Training on handwritten digits")
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
@@ -104,9 +105,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--epochs", type=int, default=40, help="default: %(default)s")
-    parser.add_argument("--batch-size", type=int, default=64, help="default: %(default)s")
-    parser.add_argument("--lr", type=float, default=3e-3, help="default: %(default)s")
+    parser.add_argument("--epochs", type=int, default=60, help="default: %(default)s")
+    parser.add_argument("--batch-size", type=int, default=32, help="default: %(default)s")
+    parser.add_argument("--lr", type=float, default=2e-3, help="default: %(default)s")
     parser.add_argument("--max-norm", type=float, default=1.0, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--output", type=Path, default=Path("out"), help="default: %(default)s")
@@ -136,7 +137,8 @@ def main() -> int:
     print(f"loss           {first.loss:.4f} at the first step, {last.loss:.4f} at the last")
     print(f"gradient norm  {first.norm:.4f} at the first step, {last.norm:.4f} at the last")
     print(f"  clipped to   {first.clipped_norm:.4f} and {last.clipped_norm:.4f}")
-    print(f"clipping       active in {clipped} of {len(history)} steps ({clipped / len(history):.0%})")
+    share = clipped / len(history)
+    print(f"clipping       active in {clipped} of {len(history)} steps ({share:.0%})")
     print(f"accuracy       {reached:.1%} of {len(digits.test_labels)} digits not trained on")
     print(f"time           {seconds:.2f} s, {seconds / len(history) * 1e6:.0f} us a step")
 
@@ -144,7 +146,7 @@ def main() -> int:
     lucid.save(model, options.output / "digits.safetensors")
     print(f"model          {options.output / 'digits.safetensors'}")
     if not options.no_picture:
-        draw(history, options.max_norm, options.output / "digits.png")
+        draw(history, len(loader), options.max_norm, options.output / "digits.png")
         print(f"picture        {options.output / 'digits.png'}")
     wanted = 0.9 if options.quick else 0.97
     if reached < wanted:

@@ -370,6 +370,7 @@ from lucid.ops.creation import (
 )
 from lucid.ops.conversion import can_cast, promote_types, result_type
 from lucid.ops import methods as _methods  # attaches the operations to Tensor
+from lucid.ops.einsum import einsum
 from lucid.ops.matrix import (
     addbmm,
     addmm,
@@ -413,4 +414,5 @@ from lucid.ops.random import (
     seed,
     set_rng_state,
 )
+from lucid.ops.einsum import einsum
 from lucid.ops.forms import add, div, divide, sub, subtract

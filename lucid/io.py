@@ -162,7 +162,7 @@ def _storable(value: Tensor | np.ndarray, where: str) -> np.ndarray:
 
 
 class _Packer:
-    """Takes a structure apart into plain JSON and named arrays; a tensor met twice is stored once."""
+    """Takes a structure apart into plain JSON and named arrays, each tensor only once."""
 
     def __init__(self) -> None:
         self.arrays: dict[str, np.ndarray] = {}
@@ -314,7 +314,9 @@ class _Reader:
         if length > _MAX_HEADER:
             raise self.error(f"the header must have at most {_MAX_HEADER} bytes; it gives {length}")
         if 8 + length > self._size:
-            raise self.error(f"the header should have {length} bytes, but the file has {self._size}")
+            raise self.error(
+                f"the header should have {length} bytes, but the file has {self._size}"
+            )
         raw = self._file.read(length)
         if len(raw) < length or not raw.startswith(b"{"):
             raise self.error("the header must be a JSON object")
@@ -413,11 +415,11 @@ class _Reader:
         if entry.code == "BOOL" and (array.view(np.uint8) > 1).any():
             raise self.error(f"{entry.name!r} of dtype BOOL has bytes other than 0 and 1")
         if entry.code == "BF16":  # the upper half of a float32
-            return (array.astype(np.uint32) << 16).view(np.float32)
+            return (array.astype(np.uint32) << 16).view(dtypes.float32)
         wanted = _DTYPES[entry.code][1]
         if array.dtype != wanted or not array.flags.aligned:
             return array.astype(wanted)
-        return array
+        return array.view(wanted)  # with NumPy's one dtype object of that kind, not an equal one
 
     def unpack(self, value: Any, tensors: dict[str, Tensor]) -> Any:
         """The structure that `_Packer` took apart."""

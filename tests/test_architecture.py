@@ -41,7 +41,7 @@ MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 def part_of(module: str) -> str:
     """``lucid.nn.layers.linear`` belongs to ``nn``."""
-    return (module.split(".") + [""])[1]
+    return [*module.split("."), ""][1]
 
 
 def is_type_checking(node: ast.AST) -> bool:

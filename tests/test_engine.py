@@ -803,3 +803,11 @@ def test_deep_recursion_limit_is_untouched():
         y = y * 1.0
     y.backward()
     assert sys.getrecursionlimit() == limit
+
+
+def test_an_output_of_several_is_watched_too():
+    x = lucid.tensor([[2.0, 1.0], [1.0, 3.0]], requires_grad=True)
+    q, r = lucid.linalg.qr(x)
+    q.mul_(2.0)
+    with pytest.raises(InPlaceError, match="qr"):
+        (q.sum() + r.sum()).backward()

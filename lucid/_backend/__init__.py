@@ -4,6 +4,10 @@
 :mod:`lucid._backend.reference`, and a compiled kernel where :mod:`lucid._backend.cpu` has one.
 """
 
-from lucid._backend import cpu as B  # noqa: N812
+from typing import Any
+
+from lucid._backend import cpu
+
+B: Any = cpu
 
 __all__ = ["B"]

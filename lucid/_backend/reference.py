@@ -163,7 +163,7 @@ def erf(x: Array) -> Array:
 
 @silent
 def erfinv(x: Array) -> Array:
-    """Inverse of erf: Winitzki's approximation, then Halley's method on erfc, which keeps digits."""
+    """Winitzki's approximation, then Halley's method, near 1 on erfc, which keeps the digits."""
     wide = np.asarray(x, dtype=np.float64)
     z = np.abs(wide)
     logarithm = np.log1p(-z * z)

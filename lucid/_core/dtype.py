@@ -74,6 +74,12 @@ def as_dtype(dtype: Any, caller: str) -> np.dtype:
     return _CANONICAL[found.newbyteorder("=")]
 
 
+def canonical(array: np.ndarray) -> np.ndarray:
+    """``array`` with the very object of `ALL` for its dtype; an unpickled one has its own."""
+    known = _CANONICAL[array.dtype]
+    return array if array.dtype is known else array.view(known)
+
+
 def category(dtype: np.dtype) -> int:
     """0 bool, 1 integer, 2 floating point, 3 complex: the steps of PyTorch's promotion."""
     return _CATEGORY[dtype.kind]

@@ -40,7 +40,7 @@ def in_place(operation: Any, write: Callable[..., None] | None = None) -> Any:
         arrays = [x._data, *(_other(value, x._data, op) for value in inputs[1:])]
         if not x._data.flags.writeable:
             raise ValueError(f"{op.name}_: the tensor's memory is read-only")
-        plan = None if edges is None else op.plan(tuple([edge is not None for edge in edges]))
+        plan = None if edges is None else op.plan(_marks(edges))
         kept = arrays
         if plan is not None and any(index == 0 for _, index, _ in plan.tracked):
             kept = [arrays[0].copy(), *arrays[1:]]  # the rules need what is overwritten
@@ -65,7 +65,9 @@ def _edges(op: Op, x: Tensor, inputs: list[Any]) -> tuple[Any, ...] | None:
         return None
     edges = tuple([edge_of(value) if isinstance(value, Tensor) else None for value in inputs])
     base = x if x._view is None else x._base
-    if isinstance(edges[0], Tensor) or (base is not None and base._requires_grad and not base._node):
+    if isinstance(edges[0], Tensor) or (
+        base is not None and base._requires_grad and not base._node
+    ):
         raise RuntimeError(
             f"{op.name}_: a leaf that requires grad, or a view of one, cannot be changed in place "
             "while operations are recorded; do it inside lucid.no_grad(), or out of place"
@@ -74,6 +76,8 @@ def _edges(op: Op, x: Tensor, inputs: list[Any]) -> tuple[Any, ...] | None:
 
 
 def _other(value: Any, array: np.ndarray, op: Op) -> Any:
+    if value is None:
+        return None
     other = value._data if isinstance(value, Tensor) else _operand(value, op)
     if isinstance(other, (float, complex)) and array.dtype.kind in "iub" or (
         isinstance(other, complex) and array.dtype.kind == "f"
@@ -92,7 +96,8 @@ _CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
 def _copy_over(op: Op, array: np.ndarray, out: Any) -> None:
     if np.shape(out) != array.shape:
         raise RuntimeError(
-            f"{op.name}_: the result's shape {np.shape(out)} differs from the tensor's {array.shape}"
+            f"{op.name}_: the result's shape {np.shape(out)} differs from the tensor's "
+            f"{array.shape}"
         )
     kind = np.asarray(out).dtype.kind
     if _CATEGORY[kind] > _CATEGORY[array.dtype.kind]:
@@ -101,6 +106,11 @@ def _copy_over(op: Op, array: np.ndarray, out: Any) -> None:
             "use the out-of-place operation"
         )
     np.copyto(array, out, casting="unsafe")
+
+
+def _marks(edges: Any) -> int:
+    """A bit per input that has an edge."""
+    return sum(1 << i for i, edge in enumerate(edges) if edge is not None)
 
 
 def _replace_node(
@@ -115,16 +125,17 @@ def _replace_node(
     memory = memory_of(x)
     result = wrap(x._data)
     result._base = x if x._base is None else x._base
-    plan = op.plan(sum(1 << i for i, edge in enumerate(edges) if edge is not None))
     record(plan, edges, inputs, arrays, attributes, result)
     node = result._node
-    # What was kept of the tensor's old contents is gone: backward is to say so.
+    # Of the tensor itself a copy was kept; what was kept of another view of its memory has been
+    # written over, and backward is to say so.
     node.versions = tuple(
-        (memory, before)
-        if index >= 0 and isinstance(inputs[index], Tensor) and memory_of(inputs[index]) is memory
+        _CONSTANT_VERSION if index == 0
+        else (memory, before)
+        if index > 0 and isinstance(inputs[index], Tensor) and memory_of(inputs[index]) is memory
         else version
         for version, (_, index, _) in zip(node.versions, plan.tracked, strict=True)
-    )
+    )  # fmt: skip
     if x._view is None:
         x._node, x._requires_grad = node, True
         x._generation += 1

@@ -7,10 +7,11 @@ gradients, views, conversions.
 from __future__ import annotations
 
 import copy
+import math
 import sys
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,10 +20,15 @@ from lucid._core.device import CPU, as_device, device
 from lucid._core.grad_mode import enable_grad, mode
 from lucid._core.tape import Memory, Node, RemovableHandle, new_memory
 
+if TYPE_CHECKING:
+    from lucid._core._methods import Methods
+else:
+    Methods = object  # the methods themselves are attached by lucid.ops.methods
+
 _new = object.__new__
 
 
-class Tensor:
+class Tensor(Methods):
     """An n-dimensional array with automatic differentiation.
 
     ``Tensor(data, requires_grad=False, dtype=None, device=None)`` copies ``data`` (anything
@@ -473,7 +479,7 @@ def view_chain(tensor: Tensor) -> tuple[tuple[Any, int | None, tuple[Any, ...]],
 
 def _rebuild(cls: type[Tensor], array: np.ndarray, requires_grad: bool) -> Tensor:
     out = _new(cls)
-    _set(out, array)
+    _set(out, dtypes.canonical(array))
     out._requires_grad = requires_grad
     return out
 
@@ -596,6 +602,7 @@ def to_array(data: Any, dtype: Any, caller: str, copy: bool) -> np.ndarray:
         array = array.astype(array.dtype.newbyteorder("="))
     if wanted is not None and array.dtype != wanted:
         return array.astype(wanted)
+    array = dtypes.canonical(array)
     if type(array) is not np.ndarray:
         array = array.view(np.ndarray)
     return array.copy() if copy else array
@@ -662,20 +669,13 @@ def describe(tensor: Tensor) -> str:
     array = tensor._data
     name = "tensor" if type(tensor) is Tensor else type(tensor).__name__
     prefix = f"{name}("
-    with np.errstate(all="ignore"):
-        body = np.array2string(
-            array,
-            separator=", ",
-            prefix=prefix,
-            threshold=1000,
-            precision=4,
-            suppress_small=bool(
-                array.dtype.kind == "f"
-                and array.size
-                and np.abs(np.where(np.isfinite(array), array, 0)).max() < 1e4
-                and np.abs(np.where(np.isfinite(array), array, 0)).max() > 1e-3
-            ),
-        )
+    body = np.array2string(
+        array,
+        separator=", ",
+        prefix=prefix,
+        threshold=1000,
+        formatter=_formatters(array) if array.size else None,  # type: ignore[arg-type]
+    )
     if array.size == 0:
         body = "[]"
     notes = []
@@ -688,3 +688,34 @@ def describe(tensor: Tensor) -> str:
     elif tensor.requires_grad:
         notes.append("requires_grad=True")
     return prefix + ", ".join([body, *notes]) + ")"
+
+
+def _formatters(array: np.ndarray) -> dict[str, Callable[[Any], str]] | None:
+    """How PyTorch writes numbers: "1." where all are whole, else four decimals, or exponents."""
+    if array.dtype.kind not in "fc":
+        return None
+    if array.size > 1000:  # only the corners are printed
+        for axis, length in enumerate(array.shape):
+            if length > 6:
+                array = array.take([0, 1, 2, -3, -2, -1], axis)
+    parts = np.concatenate([array.real.ravel(), array.imag.ravel()]).astype(np.float64)
+    parts = parts[np.isfinite(parts)]
+    sizes = np.abs(parts[parts != 0])
+    whole = bool((parts == np.round(parts)).all())
+    exponent = sizes.size and (
+        sizes.max() / sizes.min() > 1000 or sizes.max() > 1e8 or not whole and sizes.min() < 1e-4
+    )
+    if exponent:
+        number = "{:.4e}".format
+    elif whole:
+        number = lambda x: f"{x:.0f}." if math.isfinite(x) else f"{x}"  # noqa: E731
+    else:
+        number = "{:.4f}".format
+    if array.dtype.kind == "c":
+        return {
+            "complex_kind": lambda x: (
+                f"{number(x.real)}{'-' if math.copysign(1, x.imag) < 0 else '+'}{number(abs(x.imag))}j"
+            )
+        }
+    width = max(len(number(float(x))) for x in array.ravel())
+    return {"float_kind": lambda x: f"{number(x):>{width}}"}

@@ -7,6 +7,8 @@
  *     binary    result = f(x, y), row by row: an operand steps through its row or stays, and moves
  *               by its own stride from row to row, which covers scalars and broadcasting
  *     gradient  result = f(g, x), g the incoming gradient, x what the forward pass kept
+ *
+ * Those that are hardly more than a load and a store come first.
  */
 #ifndef LUCID_POINTWISE_LISTS
 #define LUCID_POINTWISE_LISTS
@@ -19,6 +21,8 @@
     OP(sqrt, R(sqrt)(x))                                                                          \
     OP(rsqrt, 1 / R(sqrt)(x))                                                                     \
     OP(reciprocal, 1 / x)                                                                         \
+    OP(relu, x <= 0 ? 0 : x)                                                                      \
+    OP(leaky_relu, x > 0 ? x : a * x)                                                             \
     OP(exp, R(exp)(x))                                                                            \
     OP(expm1, R(expm1)(x))                                                                        \
     OP(log, R(log)(x))                                                                            \
@@ -28,8 +32,6 @@
     OP(tanh, R(tanh)(x))                                                                          \
     OP(sigmoid, R(sigmoid)(x))                                                                    \
     OP(erf, R(erf)(x))                                                                            \
-    OP(relu, x <= 0 ? 0 : x)                                                                      \
-    OP(leaky_relu, x > 0 ? x : a * x)                                                             \
     OP(elu, x > 0 ? x : a * R(expm1)(x))                                                          \
     OP(softplus, x * a > b ? x : R(softplus)(x * a) / a)                                           \
     OP(silu, x * R(sigmoid)(x))                                                                   \

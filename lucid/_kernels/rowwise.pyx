@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t
 from numpy cimport NPY_DOUBLE, NPY_FLOAT, NPY_INT64, ndarray
 
 from lucid._kernels.arrays cimport empty, empty_like, ready
-from lucid._kernels.loops cimport CHUNK, range_loop, real_type, run_range
+from lucid._kernels.loops cimport CHUNK, LIGHT_CHUNK, range_loop, real_type, run_range
 
 cnp.import_array()
 
@@ -52,7 +52,9 @@ cdef const row_loop* row_loops = ROW_LOOPS
 
 # --- dispatch -------------------------------------------------------------------------------------
 
-cdef row_args prepared(ndarray x, void* out, Py_ssize_t columns, Py_ssize_t inner=1) noexcept:
+cdef row_args prepared(
+    ndarray x, void* out, Py_ssize_t columns, Py_ssize_t inner=1, Py_ssize_t chunk=CHUNK
+) noexcept:
     """Arguments for rows of (columns, inner) elements. Chunks depend on the size of a row alone."""
     cdef row_args args
     args.x = cnp.PyArray_DATA(x)
@@ -61,7 +63,7 @@ cdef row_args prepared(ndarray x, void* out, Py_ssize_t columns, Py_ssize_t inne
     args.columns = columns
     args.inner = inner
     args.a = args.b = 1
-    set_chunk(&args, CHUNK)
+    set_chunk(&args, chunk)
     return args
 
 
@@ -171,7 +173,7 @@ cdef struct Reduction:
 
 
 cdef bint plan(ndarray x, axis, bint keepdims, Reduction* todo) except -1:
-    """Whether the axes exist and are adjacent: then `todo` says what to do."""
+    """Whether the axes exist, are adjacent and hold anything: then `todo` says what to do."""
     cdef int ndim = cnp.PyArray_NDIM(x), first = ndim, last = -1, count = 0, i
     cdef Py_ssize_t one
     cdef unsigned long long reduced = 0
@@ -204,19 +206,24 @@ cdef bint plan(ndarray x, axis, bint keepdims, Reduction* todo) except -1:
                 todo.inner *= shape[i]
             todo.shape[todo.ndim] = shape[i]
         todo.ndim += 1
-    return True
+    return todo.count > 0
 
 
 cdef ndarray total(x, axis, bint keepdims, bint average):
+    cdef ndarray out
     cdef int kind = readable(x)
     cdef Reduction todo
-    if kind < 0 or not plan(x, axis, keepdims, &todo):
+    if kind < 0 or not plan(x, axis, keepdims, &todo) or todo.count == 0:
         with np.errstate(all="ignore"):
-            return np.asarray((np.mean if average else np.sum)(x, axis=axis, keepdims=keepdims))
-    cdef ndarray out = empty(todo.ndim, todo.shape, cnp.PyArray_TYPE(<ndarray>x)), cells
+            if average and np.size(x):
+                return np.asarray(np.mean(x, axis=axis, keepdims=keepdims))
+            out = np.asarray(np.sum(x, axis=axis, keepdims=keepdims))
+            return np.asarray(out / out.dtype.type(0)) if average else out  # the mean of nothing
+    cdef ndarray cells
+    out = empty(todo.ndim, todo.shape, cnp.PyArray_TYPE(<ndarray>x))
     cdef row_args args
-    if todo.outer == 1 and todo.inner == 1 and todo.count > CHUNK:
-        args = prepared(x, NULL, 1)
+    if todo.outer == 1 and todo.inner == 1 and todo.count > LIGHT_CHUNK:
+        args = prepared(x, NULL, 1, 1, LIGHT_CHUNK)
         cells = cells_for(&args, todo.count, 1)
         run(ROW_segment_sum, kind, &args, todo.count)
         args.columns = cnp.PyArray_SIZE(cells)
@@ -224,7 +231,7 @@ cdef ndarray total(x, axis, bint keepdims, bint average):
         args.a = todo.count if average else 1
         row_loops[2 * ROW_collect + kind](&args, 0, 1)
     else:
-        args = prepared(x, cnp.PyArray_DATA(out), todo.count, todo.inner)
+        args = prepared(x, cnp.PyArray_DATA(out), todo.count, todo.inner, LIGHT_CHUNK)
         args.a = todo.count if average else 1
         run(ROW_sum if todo.inner == 1 else ROW_column_sum, kind, &args, todo.outer)
     return out
@@ -240,7 +247,7 @@ cdef ndarray extreme(int by_row, int by_column, x, axis, bint keepdims):
     if kind < 0 or not plan(x, axis, keepdims, &todo) or todo.count == 0:
         return np.asarray((np.amax if by_row == ROW_amax else np.amin)(x, axis, keepdims=keepdims))
     cdef ndarray out = empty(todo.ndim, todo.shape, cnp.PyArray_TYPE(<ndarray>x))
-    cdef row_args args = prepared(x, cnp.PyArray_DATA(out), todo.count, todo.inner)
+    cdef row_args args = prepared(x, cnp.PyArray_DATA(out), todo.count, todo.inner, LIGHT_CHUNK)
     run(by_row if todo.inner == 1 else by_column, kind, &args, todo.outer)
     return out
 
@@ -263,7 +270,7 @@ cdef ndarray extreme_index(int operation, x, axis, bint keepdims):
         function = np.argmax if operation == ROW_argmax else np.argmin
         return np.asarray(function(x, axis, keepdims=keepdims))
     cdef ndarray out = empty(todo.ndim, todo.shape, NPY_INT64)
-    cdef row_args args = prepared(x, cnp.PyArray_DATA(out), todo.count)
+    cdef row_args args = prepared(x, cnp.PyArray_DATA(out), todo.count, 1, LIGHT_CHUNK)
     run(operation, kind, &args, todo.outer)
     return out
 
@@ -295,7 +302,7 @@ def var_mean(x, axis=None, bint keepdims=False, double correction=1.0):
         return var_mean_elsewhere(x, axis, keepdims, correction)
     cdef ndarray var = empty(todo.ndim, todo.shape, cnp.PyArray_TYPE(<ndarray>x))
     cdef ndarray average = empty_like(var)
-    cdef row_args args = prepared(x, cnp.PyArray_DATA(var), todo.count)
+    cdef row_args args = prepared(x, cnp.PyArray_DATA(var), todo.count, 1, LIGHT_CHUNK)
     args.first = cnp.PyArray_DATA(average)
     args.a = todo.count - correction
     run(ROW_var_mean, kind, &args, todo.outer)
@@ -493,11 +500,6 @@ def layer_norm(x, weight=None, bias=None, double eps=1e-5):
     return (out if rows is x else restored(out, x)), mean, rstd
 
 
-cdef enum:
-    # A chunk of a backward pass leaves rows of cells behind, so chunks are fewer.
-    BACKWARD_CHUNK = 8 * CHUNK
-
-
 def layer_norm_backward(g, x, mean, rstd, weight=None):
     cdef ndarray rows = real_rows(x), incoming = alike(g, rows, "g"), out = empty_like(rows)
     cdef Py_ssize_t height = row_count(rows)
@@ -506,7 +508,7 @@ def layer_norm_backward(g, x, mean, rstd, weight=None):
     cdef ndarray means = vector(mean, rows, height, "mean")
     cdef ndarray rstds = vector(rstd, rows, height, "rstd")
     cdef int kind = real_type(rows)
-    set_chunk(&args, BACKWARD_CHUNK)
+    set_chunk(&args, LIGHT_CHUNK)      # chunks leave cells behind: rather few
     cdef ndarray cells = cells_for(&args, height, 2 * args.columns)
     args.g, args.weight = cnp.PyArray_DATA(incoming), data_or_null(scale)
     args.first, args.second = cnp.PyArray_DATA(means), cnp.PyArray_DATA(rstds)
@@ -535,7 +537,7 @@ def rms_norm_backward(g, x, rstd, weight=None):
     cdef ndarray scale = vector(weight, rows, args.columns, "weight")
     cdef ndarray rstds = vector(rstd, rows, height, "rstd")
     cdef int kind = real_type(rows)
-    set_chunk(&args, BACKWARD_CHUNK)
+    set_chunk(&args, LIGHT_CHUNK)      # chunks leave cells behind: rather few
     cdef ndarray cells = cells_for(&args, height, args.columns)
     args.g, args.weight = cnp.PyArray_DATA(incoming), data_or_null(scale)
     args.second = cnp.PyArray_DATA(rstds)

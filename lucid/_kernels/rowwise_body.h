@@ -76,11 +76,13 @@ LUCID_INLINE R(vector) R(load)(const real *x) {
     return v;
 }
 
-/* name(x, y, z, m, n): the sum over i < n of `value`, in terms of a = x[i], b = y[i], c = z[i], m. */
+/* name(x, y, z, m, n): the sum over i < n of `value`, in terms of a = x[i], b = y[i],
+ * c = z[i] and m. */
 #define LANE_SUM(name, value)                                                                     \
     LUCID_INLINE double R(name##_block)(const real *x, const real *y, const real *z, real m,      \
                                         Py_ssize_t count) {                                       \
         double total = 0;                                                                         \
+        (void)m;                                                                                  \
         Py_ssize_t i = 0;                                                                         \
         if (count >= WIDTH) {                                                                     \
             R(vector) lanes[4] = {{0}};                                                           \
@@ -172,7 +174,8 @@ EXTREME(smallest, <)
 ROW_LOOP(sum) {
     const real *x = args->x;
     for (Py_ssize_t row = start; row < stop; row++)
-        ((real *)args->out)[row] = (real)(R(total)(x + row * args->columns, args->columns) / args->a);
+        ((real *)args->out)[row] =
+            (real)(R(total)(x + row * args->columns, args->columns) / args->a);
 }
 
 /* One long row, a segment per chunk. */
@@ -180,7 +183,8 @@ ROW_LOOP(segment_sum) {
     args->cells[start / args->chunk] = R(total)((const real *)args->x + start, stop - start);
 }
 
-/* The cells of all chunks added up: `columns` chunks of `inner` cells, each of which is a row here. */
+/* The cells of all chunks added up: `columns` chunks of `inner` cells,
+ * each of which is a row here. */
 ROW_LOOP(collect) {
     for (Py_ssize_t row = start; row < stop; row++) {
         double total = 0;
@@ -200,7 +204,8 @@ ROW_LOOP(column_sum) {
             const Py_ssize_t width = inner - from < COLUMN_BLOCK ? inner - from : COLUMN_BLOCK;
             Py_ssize_t i = 0;
             for (; i + 4 <= count; i += 4) {
-                const real *a = x + i * inner + from, *b = a + inner, *c = b + inner, *d = c + inner;
+                const real *a = x + i * inner + from, *b = a + inner, *c = b + inner,
+                    *d = c + inner;
                 LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++)
                     total[j] += ((double)a[j] + (double)b[j]) + ((double)c[j] + (double)d[j]);
             }
@@ -208,7 +213,8 @@ ROW_LOOP(column_sum) {
                 const real *a = x + i * inner + from;
                 LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++) total[j] += (double)a[j];
             }
-            LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++) out[from + j] = (real)(total[j] / args->a);
+            LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++)
+                out[from + j] = (real)(total[j] / args->a);
         }
     }
 }
@@ -340,7 +346,8 @@ ROW_LOOP(softmax) {
             const real *x = (const real *)args->x + row * columns;
             real *out = (real *)args->out + row * columns;
             const real most = R(largest)(x, columns);
-            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = R(exp_negative)(x[j] - most);
+            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
+                out[j] = R(exp_negative)(x[j] - most);
             const real share = (real)(1 / R(total)(out, columns));
             LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] *= share;
         }
@@ -377,7 +384,8 @@ ROW_LOOP(log_softmax) {
 ROW_LOOP(softmax_backward) {
     const Py_ssize_t columns = args->columns;
     for (Py_ssize_t row = start; row < stop; row++) {
-        const real *g = (const real *)args->g + row * columns, *y = (const real *)args->y + row * columns;
+        const real *g = (const real *)args->g + row * columns,
+            *y = (const real *)args->y + row * columns;
         real *out = (real *)args->out + row * columns;
         const real mean = (real)R(lane_dot)(g, y, g, 0, columns);
         LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = (g[j] - mean) * y[j];
@@ -387,7 +395,8 @@ ROW_LOOP(softmax_backward) {
 ROW_LOOP(log_softmax_backward) {
     const Py_ssize_t columns = args->columns;
     for (Py_ssize_t row = start; row < stop; row++) {
-        const real *g = (const real *)args->g + row * columns, *y = (const real *)args->y + row * columns;
+        const real *g = (const real *)args->g + row * columns,
+            *y = (const real *)args->y + row * columns;
         real *out = (real *)args->out + row * columns;
         const real total = (real)R(total)(g, columns);
         LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
@@ -402,13 +411,14 @@ static double R(smooth_sum)(const real *x, const real *weight, real most, real l
                             Py_ssize_t columns) {
     double total = 0;
     for (Py_ssize_t j = 0; j < columns; j++)
-        total += (double)(weight ? weight[j] : 1) * ((double)log_sum + ((double)most - (double)x[j]));
+        total += (double)(weight ? weight[j] : 1) * ((double)log_sum
+            + ((double)most - (double)x[j]));
     return total;
 }
 
-/* Per row: the loss to `out` (unless NULL), to `first` and `second` what backward needs, the largest
- * logit and 1 / sum(exp(x - largest)). Per chunk: the sums of losses and of their weights, and a row
- * whose target is out of range or -1. */
+/* Per row: the loss to `out` (unless NULL), to `first` and `second` what backward needs,
+ * the largest logit and 1 / sum(exp(x - largest)). Per chunk: the sums of losses and of their
+ * weights, and a row whose target is out of range or -1. */
 ROW_LOOP(cross_entropy) {
     const Py_ssize_t columns = args->columns;
     const real *weight = args->weight;
@@ -420,7 +430,8 @@ ROW_LOOP(cross_entropy) {
         real largest[TILE_ROWS], sum[TILE_ROWS], log_sum[TILE_ROWS];
         double tile_loss = 0, tile_weight = 0;
         R(exp_sums)(rows, height, columns, largest, sum);
-        LUCID_LOOP for (int i = 0; i < TILE_ROWS; i++) log_sum[i] = R(log)(sum[i]), sum[i] = 1 / sum[i];
+        LUCID_LOOP for (int i = 0; i < TILE_ROWS; i++)
+            log_sum[i] = R(log)(sum[i]), sum[i] = 1 / sum[i];
         for (Py_ssize_t i = 0; i < height; i++) {
             const int64_t target = args->target[row + i];
             const real *x = rows + i * columns;
@@ -474,7 +485,8 @@ ROW_LOOP(cross_entropy_backward) {
             const double g = (double)((const real *)args->g)[(row + i) * args->g_stride] * args->b;
             const double weight_own = (1 - args->a) * (weight ? (double)weight[target] : 1);
             base[i] = most[row + i];
-            factor[i] = (real)(g * (weight_own + spread * args->weight_sum) * (double)share[row + i]);
+            factor[i] = (real)(g * (weight_own
+                + spread * args->weight_sum) * (double)share[row + i]);
             own[i] = (real)(g * weight_own);
             each[i] = (real)(g * spread);
         }
@@ -498,7 +510,8 @@ ROW_LOOP(cross_entropy_backward) {
                 LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
                     out[j] = R(exp_negative)(x[j] - base[i]) * factor[i];
             if (spread != 0)
-                for (Py_ssize_t j = 0; j < columns; j++) out[j] -= weight ? each[i] * weight[j] : each[i];
+                for (Py_ssize_t j = 0; j < columns; j++)
+                    out[j] -= weight ? each[i] * weight[j] : each[i];
             out[target] -= own[i];
         }
     }
@@ -521,9 +534,11 @@ ROW_LOOP(layer_norm) {
             LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
                 out[j] = R(fma)((x[j] - mean) * rstd, weight[j], bias[j]);
         else if (weight)
-            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = (x[j] - mean) * rstd * weight[j];
+            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
+                out[j] = (x[j] - mean) * rstd * weight[j];
         else if (bias)
-            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = R(fma)(x[j] - mean, rstd, bias[j]);
+            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
+                out[j] = R(fma)(x[j] - mean, rstd, bias[j]);
         else
             LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = (x[j] - mean) * rstd;
     }
@@ -538,9 +553,11 @@ ROW_LOOP(layer_norm_backward) {
     double *bias_sum = weight_sum + columns;
     memset(weight_sum, 0, 2 * (size_t)columns * sizeof(double));
     for (Py_ssize_t row = start; row < stop; row++) {
-        const real *x = (const real *)args->x + row * columns, *g = (const real *)args->g + row * columns;
+        const real *x = (const real *)args->x + row * columns,
+            *g = (const real *)args->g + row * columns;
         real *out = (real *)args->out + row * columns;
-        const real mean = ((const real *)args->first)[row], rstd = ((const real *)args->second)[row];
+        const real mean = ((const real *)args->first)[row],
+            rstd = ((const real *)args->second)[row];
         const double d = weight ? R(lane_dot)(g, weight, g, 0, columns) : R(total)(g, columns);
         const double dh = (double)rstd * (weight ? R(lane_centred_dot3)(x, g, weight, mean, columns)
                                                  : R(lane_centred_dot)(x, g, g, mean, columns));
@@ -582,7 +599,8 @@ ROW_LOOP(rms_norm_backward) {
     double *weight_sum = args->cells + columns * (start / args->chunk);
     memset(weight_sum, 0, (size_t)columns * sizeof(double));
     for (Py_ssize_t row = start; row < stop; row++) {
-        const real *x = (const real *)args->x + row * columns, *g = (const real *)args->g + row * columns;
+        const real *x = (const real *)args->x + row * columns,
+            *g = (const real *)args->g + row * columns;
         real *out = (real *)args->out + row * columns;
         const real rstd = ((const real *)args->second)[row];
         const double dh = (double)rstd * (weight ? R(lane_dot3)(x, g, weight, 0, columns)
@@ -592,7 +610,8 @@ ROW_LOOP(rms_norm_backward) {
             LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
                 out[j] = R(fma)(g[j] * weight[j], rstd, x[j] * slope);
         else
-            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = R(fma)(g[j], rstd, x[j] * slope);
+            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
+                out[j] = R(fma)(g[j], rstd, x[j] * slope);
         LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
             weight_sum[j] += (double)(g[j] * (x[j] * rstd));
     }

@@ -14,7 +14,8 @@
 #include <math.h>
 #include <stdint.h>
 
-#ifndef LUCID_INLINE
+#ifndef LUCID_VECTOR_MATH
+#define LUCID_VECTOR_MATH
 #define LUCID_INLINE static inline __attribute__((always_inline))
 
 /* "Iterations are independent": lets an output be the input itself. */
@@ -81,8 +82,14 @@ LUCID_INLINE real R(real_of)(bits b) {
     return x;
 }
 
-LUCID_INLINE real R(abs)(real x) { return LUCID_DOUBLE ? (real)__builtin_fabs(x) : __builtin_fabsf(x); }
-LUCID_INLINE real R(sqrt)(real x) { return LUCID_DOUBLE ? (real)__builtin_sqrt(x) : __builtin_sqrtf(x); }
+LUCID_INLINE real R(abs)(real x) {
+    return LUCID_DOUBLE ? (real)__builtin_fabs(x) : __builtin_fabsf(x);
+}
+
+LUCID_INLINE real R(sqrt)(real x) {
+    return LUCID_DOUBLE ? (real)__builtin_sqrt(x) : __builtin_sqrtf(x);
+}
+
 LUCID_INLINE real R(copysign)(real x, real sign) {
     return LUCID_DOUBLE ? (real)__builtin_copysign(x, sign) : __builtin_copysignf(x, sign);
 }
@@ -91,7 +98,9 @@ LUCID_INLINE real R(copysign)(real x, real sign) {
 LUCID_INLINE real R(at_most)(real x, real limit) { return x > limit ? limit : x; }
 
 /* 2^k for k in the range of normal numbers. */
-LUCID_INLINE real R(power_of_2)(bits k) { return R(real_of)((k + BIAS) << MANTISSA); }
+LUCID_INLINE real R(power_of_2)(bits k) {
+    return R(real_of)((bits)(LUCID_UNSIGNED(k + BIAS) << MANTISSA));
+}
 
 /* exp(x) = 2^k (1 + p) with |p| < 0.42: Cody-Waite reduction, p = expm1 of the remainder.
  * Adding 1.5 * 2^mantissa rounds to an integer and leaves it in the low bits. */
@@ -117,7 +126,8 @@ LUCID_INLINE real R(exp_negative)(real x) {
     const real lowest = LUCID_DOUBLE ? -746 : -104.5f;
     bits k;
     real p = R(exp_parts)(x < lowest ? lowest : x, &k);
-    return (p + 1) * R(power_of_2)(k + (LUCID_DOUBLE ? 512 : 64)) * (LUCID_DOUBLE ? 0x1p-512 : 0x1p-64f);
+    return (p + 1) * R(power_of_2)(k + (LUCID_DOUBLE ? 512 : 64))
+         * (LUCID_DOUBLE ? 0x1p-512 : 0x1p-64f);
 }
 
 LUCID_INLINE real R(exp)(real x) {
@@ -144,14 +154,16 @@ LUCID_INLINE real R(log_parts)(real x, real *e) {
     const bits root = R(bits_of)(LUCID_DOUBLE ? 0x1.6a09e667f3bcdp-1 : 0x1.6a09e6p-1f);
     int subnormal = x < (LUCID_DOUBLE ? 0x1p-1022 : 0x1p-126f);
     bits b = R(bits_of)(subnormal ? x * shift : x);
-    bits biased = (bits)(LUCID_UNSIGNED(b - root + ((bits)BIAS << MANTISSA)) >> MANTISSA);
+    bits biased =
+        (bits)((LUCID_UNSIGNED(b) - LUCID_UNSIGNED(root - ((bits)BIAS << MANTISSA))) >> MANTISSA);
     *e = R(real_of)(biased + R(bits_of)(shift)) - (shift + BIAS);
     *e = subnormal ? *e - MANTISSA : *e;
-    return R(real_of)(b - ((biased - BIAS) << MANTISSA)) - 1;
+    return R(real_of)((bits)(LUCID_UNSIGNED(b) - (LUCID_UNSIGNED(biased - BIAS) << MANTISSA))) - 1;
 }
 
-/* log(1 + f) = f - rest, by the series of atanh in s = f / (2 + f). `rest` is f^2/2 - s (f^2/2 + ..),
- * small beside f, so that its rounding hardly counts. `low` is added where it is lost least. */
+/* log(1 + f) = f - rest, by the series of atanh in s = f / (2 + f). `rest` is
+ * f^2/2 - s (f^2/2 + ..), small beside f, so that its rounding hardly counts. `low` is added
+ * where it is lost least. */
 LUCID_INLINE real R(log_rest)(real f, real low) {
     real s = f / (2 + f), z = s * s, half_square = (real)0.5 * f * f;
     real series = z * (LUCID_DOUBLE
@@ -253,9 +265,9 @@ LUCID_INLINE real R(erf)(real x) {
     return R(copysign)(a < ERF_SPLIT ? R(erf_small)(a) : large, x);
 }
 
-/* exp(-x^2 / 2) and the standard normal distribution function at x, without cancellation at negative
- * x: there it is exp(-x^2 / 2) erfcx(-x / sqrt(2)) / 2, and the scaled complementary error function
- * t P(t), t = 1 / (1 + c a), is smooth. */
+/* exp(-x^2 / 2) and the standard normal distribution function at x, without cancellation at
+ * negative x: there it is exp(-x^2 / 2) erfcx(-x / sqrt(2)) / 2, and the scaled complementary
+ * error function t P(t), t = 1 / (1 + c a), is smooth. */
 LUCID_INLINE real R(normal)(real x, real *bell) {
     const real c = (real)(LUCID_DOUBLE ? 0x1.3333333333333p-2 : 0x1.666666p-2);
     real a = R(abs)(x) * (real)0x1.6a09e667f3bcdp-1;

@@ -58,7 +58,9 @@ def default_collate(batch: Sequence[Any]) -> Any:
                 f"{len(first)}; got {sorted({len(sample) for sample in batch})}"
             )
         columns = [default_collate(column) for column in zip(*batch, strict=True)]
-        return columns if isinstance(first, tuple) and not _is_named(first) else _like(first, columns)
+        return (
+            columns if isinstance(first, tuple) and not _is_named(first) else _like(first, columns)
+        )
     raise TypeError(
         "default_collate: samples must be made of tensors, arrays, numbers, strings, dicts, lists "
         f"and tuples; got {type(first).__name__}: pass collate_fn= to the DataLoader"

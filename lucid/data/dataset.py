@@ -211,6 +211,4 @@ def random_split(
             )
     order = random.permutation(count, generator=generator).tolist()
     ends = list(accumulate(whole))
-    return [
-        Subset(dataset, order[end - size : end]) for size, end in zip(whole, ends, strict=True)
-    ]
+    return [Subset(dataset, order[end - size : end]) for size, end in zip(whole, ends, strict=True)]

@@ -140,9 +140,10 @@ class WeightedRandomSampler(Sampler):
             )
         positive = int(np.count_nonzero(array))
         if positive < (1 if replacement else num_samples):
+            how = "with" if replacement else "without"
             raise ValueError(
-                f"WeightedRandomSampler: cannot draw {num_samples} samples "
-                f"{'with' if replacement else 'without'} replacement from {positive} positive weights"
+                f"WeightedRandomSampler: cannot draw {num_samples} samples {how} replacement from "
+                f"{positive} positive weights"
             )
         self.weights = array
         self.num_samples = num_samples

@@ -232,9 +232,7 @@ class Workers:
         pid, code = process.pid, process.exitcode
         how = f"was killed by signal {-code}" if code and code < 0 else f"ended with code {code}"
         self.close()
-        return RuntimeError(
-            f"DataLoader: worker {worker} (pid {pid}) {how} while it was needed"
-        )
+        return RuntimeError(f"DataLoader: worker {worker} (pid {pid}) {how} while it was needed")
 
     @property
     def alive(self) -> bool:

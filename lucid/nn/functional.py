@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lucid._core.op import TENSORS as T  # noqa: N814
+from lucid._core.op import TENSORS as T
 from lucid._core.tensor import Tensor, note_write, wrap
 from lucid.errors import ShapeError
 from lucid.ops import neural
@@ -22,16 +22,17 @@ from lucid.ops.creation import one_hot
 from lucid.ops.functions import sigmoid, softplus, tanh
 from lucid.ops.join import chunk, pad
 from lucid.ops.matrix import linear
+from lucid.ops.neural import gelu, log_sigmoid, log_softmax, softmax
 from lucid.ops.neural import hardswish as _hardswish
 from lucid.ops.neural import hardtanh as _hardtanh
 from lucid.ops.neural import leaky_relu as _leaky_relu
-from lucid.ops.neural import gelu, log_sigmoid, log_softmax, softmax
 from lucid.ops.pointwise import clamp_min
 from lucid.ops.pointwise import relu as _relu
 from lucid.ops.random import _source
 
 __all__ = [
     "alpha_dropout",
+    "batch_norm",
     "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
@@ -49,12 +50,14 @@ __all__ = [
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "group_norm",
     "hardshrink",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
     "hinge_embedding_loss",
     "huber_loss",
+    "instance_norm",
     "kl_div",
     "l1_loss",
     "layer_norm",
@@ -434,9 +437,7 @@ def feature_alpha_dropout(
 # -------------------------------------------------------------------- linear maps
 
 
-def bilinear(
-    input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None
-) -> Tensor:
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     r"""Bilinear map :math:`y_k = x_1^\top W_k x_2 + b_k`.
 
     Shapes: ``(..., in1)``, ``(..., in2)``, ``(out, in1, in2)``, ``(out,) -> (..., out)``.
@@ -535,7 +536,9 @@ def layer_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    r"""Normalises the last dimensions: :math:`(x - \mathrm{E}[x]) / \sqrt{\mathrm{Var}[x] + \epsilon} \cdot w + b`.
+    r"""Normalises the last dimensions to mean 0 and variance 1, then scales and shifts.
+
+    :math:`y = (x - \mathrm{E}[x]) / \sqrt{\mathrm{Var}[x] + \epsilon} \cdot w + b`
 
     Args:
         input: shape ``(..., *normalized_shape)``.
@@ -556,7 +559,9 @@ def layer_norm(
 def rms_norm(
     input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
-    r"""Divides by the root mean square of the last dimensions: :math:`x / \sqrt{\mathrm{E}[x^2] + \epsilon} \cdot w`.
+    r"""Divides by the root mean square of the last dimensions, then scales.
+
+    :math:`y = x / \sqrt{\mathrm{E}[x^2] + \epsilon} \cdot w`
 
     Args:
         input: shape ``(..., *normalized_shape)``.
@@ -579,7 +584,8 @@ def _as_rows(
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if not shape or x.shape[-len(shape) :] != shape:
         raise ShapeError(
-            f"{caller}: input must have a shape that ends in normalized_shape {shape}; got {x.shape}"
+            f"{caller}: input must have a shape that ends in normalized_shape {shape}; "
+            f"got {x.shape}"
         )
     for name, value in (("weight", weight), ("bias", bias)):
         if value is not None and value.shape != shape:
@@ -595,18 +601,179 @@ def _as_rows(
     )
 
 
+def _channels(x: Tensor, *values: Tensor | None) -> list[Tensor | None]:
+    """Values per channel in a shape that broadcasts along dimension 1 of ``x``."""
+    shape = (1, -1, *[1] * (x.ndim - 2))
+    return [None if value is None else T.reshape(value, shape) for value in values]
+
+
+def _check_channels(x: Tensor, caller: str, **values: Tensor | None) -> None:
+    if x.ndim < 2:
+        raise ShapeError(f"{caller}: input must have shape (N, C, ...); got {x.shape}")
+    for name, value in values.items():
+        if value is not None and value.shape != (x.shape[1],):
+            raise ShapeError(
+                f"{caller}: {name} must have shape ({x.shape[1]},), one value per channel of the "
+                f"input {x.shape}; got {value.shape}"
+            )
+
+
+def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """``x * weight + bias`` by channels."""
+    weight, bias = _channels(x, weight, bias)
+    x = x if weight is None else T.mul(x, weight)
+    return x if bias is None else T.add(x, bias)
+
+
+def _update_running(running: Tensor | None, value: np.ndarray, momentum: float) -> None:
+    if running is not None:
+        note_write(running)
+        running._data *= 1 - momentum
+        running._data += momentum * value.astype(running.dtype)
+
+
+def _with_running_statistics(
+    x: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
+    centre, scale = _channels(x, mean, T.rsqrt(T.add(var, eps)))
+    return _affine(T.mul(T.sub(x, centre), scale), weight, bias)
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    r"""Mean 0 and variance 1 in each channel, over the batch and all positions.
+
+    Args:
+        input: ``(N, C, ...)``.
+        running_mean, running_var: what normalises in evaluation; moved by ``momentum`` towards the
+            batch's (unbiased) statistics in training.
+        weight, bias: a scale and a shift for each channel, or None.
+        training: normalise by the batch's own statistics.
+        momentum: how far the running statistics move.
+        eps: added to the variance.
+
+    Raises:
+        ValueError: in training, there is only one value per channel; or running statistics are
+            needed and not given.
+
+    Source: Ioffe & Szegedy 2015, "Batch normalization: accelerating deep network training by
+    reducing internal covariate shift".
+    """
+    caller = "batch_norm"
+    _check_channels(
+        input, caller, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
+    )
+    if not training:
+        if running_mean is None or running_var is None:
+            raise ValueError(f"{caller}: running_mean and running_var are needed in evaluation")
+        return _with_running_statistics(input, running_mean, running_var, weight, bias, eps)
+    count = input.numel() // max(input.shape[1], 1)
+    if count == 1:
+        raise ValueError(
+            f"{caller}: training needs more than one value per channel; got input {input.shape}"
+        )
+    dims = (0, *range(2, input.ndim))
+    mean = T.mean(input, dims, True, None)
+    centred = T.sub(input, mean)
+    var = T.mean(T.mul(centred, centred), dims, True, None)
+    _update_running(running_mean, mean._data.reshape(-1), momentum)
+    if count:
+        _update_running(running_var, var._data.reshape(-1) * (count / (count - 1)), momentum)
+    return _affine(T.mul(centred, T.rsqrt(T.add(var, eps))), weight, bias)
+
+
+def group_norm(
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Mean 0 and variance 1 in each sample's groups of channels, over all positions.
+
+    Args:
+        input: ``(N, C, ...)``.
+        num_groups: divides C.
+        weight, bias: a scale and a shift for each channel, or None.
+        eps: added to the variance.
+
+    Source: Wu & He 2018, "Group normalization".
+    """
+    _check_channels(input, "group_norm", weight=weight, bias=bias)
+    if num_groups < 1 or input.shape[1] % num_groups:
+        raise ValueError(
+            f"group_norm: num_groups must divide the {input.shape[1]} channels; got {num_groups}"
+        )
+    size = input.numel() // max(input.shape[0] * num_groups, 1)
+    rows = T.reshape(input, (input.shape[0] * num_groups, size))
+    return _affine(
+        T.reshape(neural.layer_norm_rows(rows, None, None, eps), input.shape), weight, bias
+    )
+
+
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Mean 0 and variance 1 in each channel of each sample, over all positions.
+
+    Args:
+        input: ``(N, C, L, ...)``.
+        running_mean, running_var, weight, bias, momentum, eps: as for :func:`batch_norm`.
+        use_input_stats: normalise by the sample's own statistics, not by the running ones.
+
+    Source: Ulyanov, Vedaldi & Lempitsky 2016, "Instance normalization: the missing ingredient for
+    fast stylization".
+    """
+    caller = "instance_norm"
+    _check_channels(
+        input, caller, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
+    )
+    if not use_input_stats:
+        if running_mean is None or running_var is None:
+            raise ValueError(
+                f"{caller}: running_mean and running_var are needed without use_input_stats"
+            )
+        return _with_running_statistics(input, running_mean, running_var, weight, bias, eps)
+    count = math.prod(input.shape[2:])
+    if count == 1:
+        raise ValueError(
+            f"{caller}: needs more than one value per channel and sample; got input {input.shape}"
+        )
+    if running_mean is not None or running_var is not None:
+        values = input._data.reshape(*input.shape[:2], count)
+        _update_running(running_mean, values.mean(2).mean(0), momentum)
+        _update_running(running_var, values.var(2, ddof=1).mean(0), momentum)
+    return group_norm(input, max(input.shape[1], 1), weight, bias, eps)
+
+
 # -------------------------------------------------------------------- similarities
 
 
-def normalize(
-    input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12
-) -> Tensor:
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """Divides by the p-norm along ``dim``, or by ``eps`` where that is larger."""
     return T.div(input, clamp_min(T.norm(input, p, dim, True, None), eps))
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    r""":math:`x_1 \cdot x_2 / (\max(\lVert x_1 \rVert, \epsilon) \max(\lVert x_2 \rVert, \epsilon))`."""
+    r"""Cosine of the angle between vectors along ``dim``.
+
+    :math:`x_1 \cdot x_2 / (\max(\lVert x_1 \rVert, \epsilon) \max(\lVert x_2 \rVert, \epsilon))`
+    """
     a = T.div(x1, clamp_min(T.norm(x1, 2.0, dim, True, None), eps))
     b = T.div(x2, clamp_min(T.norm(x2, 2.0, dim, True, None), eps))
     return T.sum(T.mul(a, b), dim, False, None)
@@ -646,9 +813,7 @@ def _check_deprecated(size_average: Any, reduce: Any, caller: str) -> None:
         raise TypeError(f"{caller}: size_average and reduce are not supported; use reduction=")
 
 
-def _weighted(
-    loss: Tensor, weight: Tensor | None, reduction: str, caller: str
-) -> Tensor:
+def _weighted(loss: Tensor, weight: Tensor | None, reduction: str, caller: str) -> Tensor:
     """Reduces a loss whose elements have weights; the mean is a weighted one."""
     if weight is None:
         return _reduced(loss, reduction, caller)
@@ -714,7 +879,9 @@ def huber_loss(
     delta: float = 1.0,
     weight: Tensor | None = None,
 ) -> Tensor:
-    r""":math:`(x - y)^2 / 2` where :math:`|x - y| < \delta`, else :math:`\delta (|x - y| - \delta/2)`.
+    r"""Squared error near 0, absolute error beyond ``delta``.
+
+    :math:`(x - y)^2 / 2` where :math:`|x - y| < \delta`, else :math:`\delta (|x - y| - \delta/2)`.
 
     Source: Huber 1964, "Robust estimation of a location parameter".
     """
@@ -724,7 +891,8 @@ def huber_loss(
     size = T.abs(T.sub(input, target))
     far = T.mul(T.sub(size, 0.5 * delta), delta)
     loss = T.where(T.lt(size, delta), T.mul(T.mul(size, size), 0.5), far)
-    return _weighted(loss, weight, reduction, "huber_loss")
+    # PyTorch's mean is not a weighted one here.
+    return _reduced(loss if weight is None else T.mul(loss, weight), reduction, "huber_loss")
 
 
 def cross_entropy(
@@ -786,7 +954,9 @@ def _soft_cross_entropy(
     loss = T.mul(log_softmax(input, dim, None), target)
     if weight is not None:
         if weight.shape != (classes,):
-            raise ShapeError(f"cross_entropy: weight must have shape ({classes},); got {weight.shape}")
+            raise ShapeError(
+                f"cross_entropy: weight must have shape ({classes},); got {weight.shape}"
+            )
         loss = T.mul(loss, T.reshape(weight, (-1, *[1] * (input.ndim - dim - 1))))
     loss = T.neg(T.sum(loss, dim, False, None))
     return _reduced(loss, reduction, "cross_entropy")
@@ -801,7 +971,7 @@ def nll_loss(
     reduce: None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    r"""Negative log-likelihood :math:`-w_t x_t` of log-probabilities x; see :func:`cross_entropy`."""
+    r"""Negative log-likelihood :math:`-w_t x_t` of log-probabilities; see :func:`cross_entropy`."""
     _check_deprecated(size_average, reduce, "nll_loss")
     classes = target._data.copy()
     weights = None if weight is None else weight._data

@@ -91,7 +91,7 @@ def _shorthand(name: str, dtype: np.dtype) -> Any:
     return method
 
 
-_SHORTHANDS = {
+_SHORTHANDS: dict[str, np.dtype] = {
     "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16,
     "byte": dtypes.uint8, "char": dtypes.int8, "short": dtypes.int16, "int": dtypes.int32,
     "long": dtypes.int64, "bool": dtypes.bool_, "cfloat": dtypes.complex64,
@@ -135,9 +135,7 @@ def can_cast(from_: Any, to: Any) -> bool:
         False
     """
     low, high = dtypes.as_dtype(from_, "can_cast"), dtypes.as_dtype(to, "can_cast")
-    return dtypes.category(low) <= dtypes.category(high) and not (
-        low.kind == "i" and high.kind == "u"
-    )
+    return dtypes.category(low) <= dtypes.category(high)
 
 
 FUNCTIONS = "promote_types result_type can_cast".split()

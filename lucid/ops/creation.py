@@ -24,9 +24,7 @@ Array = np.ndarray
 # -------------------------------------------------------------------- from data
 
 
-def tensor(
-    data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor with a copy of ``data``.
 
     Args:
@@ -98,9 +96,7 @@ def asarray(
     wanted = source.dtype if dtype is None else dtypes.as_dtype(dtype, "asarray")
     if source.dtype != wanted:
         if copy is False:
-            raise ValueError(
-                f"asarray: {source.dtype} to {wanted} needs a copy; got copy=False"
-            )
+            raise ValueError(f"asarray: {source.dtype} to {wanted} needs a copy; got copy=False")
         source = cast(source, wanted)
     return _finish(source, requires_grad)
 
@@ -123,15 +119,14 @@ def from_numpy(array: np.ndarray) -> Tensor:
         raise TypeError(f"from_numpy: expected a NumPy array; got {type(array).__name__}")
     if array.dtype not in dtypes.ALL:
         raise TypeError(f"from_numpy: lucid has no dtype for {array.dtype}")
+    array = dtypes.canonical(array)
     return _shared(array if type(array) is np.ndarray else array.view(np.ndarray))
 
 
 def from_dlpack(x: Any) -> Tensor:
     """A tensor on the memory of another library's array, by the DLPack protocol; no copy."""
     if not hasattr(x, "__dlpack__"):
-        raise TypeError(
-            f"from_dlpack: x must have the method __dlpack__; got {type(x).__name__}"
-        )
+        raise TypeError(f"from_dlpack: x must have the method __dlpack__; got {type(x).__name__}")
     return from_numpy(np.from_dlpack(x))
 
 
@@ -244,7 +239,9 @@ def _like(name: str, make: Callable[..., Array], what: str) -> Any:
         return _finish(wrap(make(array.shape, wanted)), requires_grad)
 
     create.__name__ = create.__qualname__ = name
-    create.__doc__ = f"""A tensor {what}, in the shape and, unless ``dtype`` says otherwise, dtype of x."""
+    create.__doc__ = (
+        f"""A tensor {what}, in the shape and, unless ``dtype`` says otherwise, dtype of x."""
+    )
     return create
 
 
@@ -287,8 +284,9 @@ def arange(
     start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """The numbers from ``start`` up to, without, ``end``: ``arange(end)``, ``arange(start, end, step)``.
+    """The numbers from ``start`` up to, without, ``end``.
 
+    ``arange(end)``, ``arange(start, end)`` or ``arange(start, end, step)``.
     int64 if all arguments are ints, else the default dtype.
 
     Example:
@@ -326,7 +324,7 @@ def linspace(
 
     Example:
         >>> lucid.linspace(0, 1, 5)
-        tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
+        tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
     as_device(device)
     out = np.linspace(_number(start), _number(end), _count(steps, "linspace"))
@@ -455,7 +453,7 @@ def one_hot(x: Tensor, num_classes: int = -1) -> Tensor:
         if not array.size:
             raise ValueError("one_hot: num_classes must be given for an empty tensor")
         num_classes = int(array.max()) + 1
-    if array.size and not (0 <= array.min() and array.max() < num_classes):
+    if array.size and not (array.min() >= 0 and array.max() < num_classes):
         raise ValueError(
             f"one_hot: classes must lie in [0, {num_classes}); got {array.min()} to {array.max()}"
         )
@@ -520,8 +518,8 @@ def is_complex(x: Tensor) -> bool:
 
 
 FUNCTIONS = (
-    "tensor scalar_tensor as_tensor asarray from_numpy from_dlpack frombuffer zeros ones empty full "
-    "zeros_like ones_like empty_like full_like arange linspace logspace eye tril_indices "
+    "tensor scalar_tensor as_tensor asarray from_numpy from_dlpack frombuffer zeros ones empty "
+    "full zeros_like ones_like empty_like full_like arange linspace logspace eye tril_indices "
     "triu_indices meshgrid one_hot complex polar numel is_tensor "
     "is_floating_point is_complex"
 ).split()

@@ -51,13 +51,13 @@ def _call(caller: str, routine: Callable[..., Any], *args: Any, **kwargs: Any) -
         raise LinAlgError(f"{caller}: {error}") from None
 
 
-def _H(F: Any, x: Any) -> Any:  # noqa: N802, N803
+def _H(F: Any, x: Any) -> Any:  # noqa: N802
     """Conjugate transpose."""
     x = F.transpose(x, -2, -1)
     return F.conj(x) if x.dtype.kind == "c" else x
 
 
-def _chain(F: Any, *factors: Any) -> Any:  # noqa: N803
+def _chain(F: Any, *factors: Any) -> Any:
     """The product of matrices, from the left."""
     out = factors[0]
     for factor in factors[1:]:
@@ -65,36 +65,36 @@ def _chain(F: Any, *factors: Any) -> Any:  # noqa: N803
     return out
 
 
-def _again(F: Any, out: Any, name: str, *args: Any) -> Any:  # noqa: N803
-    """The outputs of a decomposition, made again from its input where they must be differentiable."""
+def _again(F: Any, out: Any, name: str, *args: Any) -> Any:
+    """A decomposition's outputs, made again from its input where they must be differentiable."""
     return out if F is ARRAYS else getattr(F, name)(*args)
 
 
-def _diagonal(F: Any, x: Any) -> Any:  # noqa: N803
+def _diagonal(F: Any, x: Any) -> Any:
     return F.diag_embed(x, 0, -2, -1)
 
 
-def _rows(F: Any, x: Any) -> Any:  # noqa: N803
+def _rows(F: Any, x: Any) -> Any:
     """A vector as a row that multiplies a matrix's columns."""
     return F.unsqueeze(x, -2)
 
 
-def _columns(F: Any, x: Any) -> Any:  # noqa: N803
+def _columns(F: Any, x: Any) -> Any:
     return F.unsqueeze(x, -1)
 
 
-def _inverse_or_zero(F: Any, x: Any) -> Any:  # noqa: N803
+def _inverse_or_zero(F: Any, x: Any) -> Any:
     """``1 / x``, and 0 where ``x`` is 0."""
     zero = F.cast(F.eq(x, 0.0), x.dtype)
     return F.div(F.sub(1.0, zero), F.add(x, zero))
 
 
-def _differences(F: Any, x: Any) -> Any:  # noqa: N803
+def _differences(F: Any, x: Any) -> Any:
     """``out[i, j] = x[j] - x[i]``."""
     return F.sub(_rows(F, x), _columns(F, x))
 
 
-def _halved_diagonal(F: Any, x: Any, triangle: Any) -> Any:  # noqa: N803
+def _halved_diagonal(F: Any, x: Any, triangle: Any) -> Any:
     """A triangle of ``x`` with half of its diagonal."""
     kept = triangle(x, 0)
     return F.sub(kept, F.mul(_diagonal(F, F.diagonal(x, 0, -2, -1)), 0.5))
@@ -112,14 +112,14 @@ def inv(x: Array) -> Array:
 
     Example:
         >>> lucid.linalg.inv(lucid.tensor([[2.0, 0.0], [0.0, 4.0]]))
-        tensor([[0.5 , 0.  ],
-                [0.  , 0.25]])
+        tensor([[0.5000, 0.0000],
+                [0.0000, 0.2500]])
     """
     _matrices(x, "inv")
     return _call("inv", np.linalg.inv, x)
 
 
-def _inv_rule(F: Any, g: Any, out: Any) -> Any:  # noqa: N803
+def _inv_rule(F: Any, g: Any, out: Any) -> Any:
     adjoint = _H(F, out)
     return F.neg(_chain(F, adjoint, g, adjoint))
 
@@ -159,7 +159,7 @@ def cofactor(x: Array) -> Array:
     return ((u * (others.astype(u.dtype) * turn[..., None])[..., None, :]) @ vh).astype(x.dtype)
 
 
-def _cofactor_rule(F: Any, g: Any, x: Any, out: Any) -> Any:  # noqa: N803
+def _cofactor_rule(F: Any, g: Any, x: Any, out: Any) -> Any:
     if x.dtype.kind == "c":
         raise RuntimeError("det: has no second derivative for complex matrices")
     inverse = _H(F, F.inv(x))
@@ -181,7 +181,7 @@ def slogdet(x: Array) -> tuple[Array, Array]:
     return np.asarray(sign), np.asarray(logarithm)
 
 
-def _slogdet_rule(F: Any, g: Any, x: Any) -> Any:  # noqa: N803
+def _slogdet_rule(F: Any, g: Any, x: Any) -> Any:
     sign, logarithm = g
     if sign is not None and x.dtype.kind == "c":
         raise RuntimeError("slogdet: the phase of a complex determinant has no gradient here")
@@ -236,12 +236,12 @@ def solve_matrix(x: Array, y: Array) -> Array:
 
 
 @solve_matrix.gradient
-def _solve_rule(F: Any, g: Any, need: Any, x: Any, out: Any) -> Any:  # noqa: N803
+def _solve_rule(F: Any, g: Any, need: Any, x: Any, out: Any) -> Any:
     to_y = F.solve_matrix(_H(F, x), g)
     return F.neg(F.matmul(to_y, _H(F, out))) if need[0] else None, to_y
 
 
-def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:  # noqa: N803
+def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     """The solution X of ``A X = B``, or of ``X A = B``.
 
     Args:
@@ -255,7 +255,7 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:  # noqa: N803
     Example:
         >>> A = lucid.tensor([[2.0, 0.0], [0.0, 4.0]])
         >>> lucid.linalg.solve(A, lucid.tensor([2.0, 2.0]))
-        tensor([1. , 0.5])
+        tensor([1.0000, 0.5000])
     """
     a, b = array_of(A, "solve", "A"), array_of(B, "solve", "B")
     if b.ndim == 1 or b.ndim == a.ndim - 1 and b.shape == a.shape[:-1]:
@@ -286,7 +286,7 @@ _BLOCK = 32
 
 
 def _substitute(x: Array, y: Array, upper: bool) -> Array:
-    """Substitution by blocks: half of the unknowns, then the rest, which are a matrix product away."""
+    """Substitution by blocks: half of the unknowns, then the rest, a matrix product away."""
     n = x.shape[-1]
     if n <= _BLOCK:
         return _call("solve_triangular", np.linalg.solve, x, y)
@@ -305,7 +305,7 @@ def _substitute(x: Array, y: Array, upper: bool) -> Array:
 
 @triangular_solve.gradient
 def _triangular_rule(
-    F: Any, g: Any, need: Any, x: Any, out: Any, upper: Any, unitriangular: Any  # noqa: N803
+    F: Any, g: Any, need: Any, x: Any, out: Any, upper: Any, unitriangular: Any
 ) -> Any:
     to_y = F.triangular_solve(_H(F, x), g, not upper, unitriangular)
     if not need[0]:
@@ -316,7 +316,7 @@ def _triangular_rule(
 
 
 def solve_triangular(
-    A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False  # noqa: N803
+    A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False
 ) -> Tensor:
     """The solution X of ``A X = B`` (``X A = B`` unless ``left``) with a triangular A.
 
@@ -346,7 +346,7 @@ def cholesky_lower(x: Array) -> Array:
     return _call("cholesky", np.linalg.cholesky, x)
 
 
-def _cholesky_rule(F: Any, g: Any, out: Any) -> Any:  # noqa: N803
+def _cholesky_rule(F: Any, g: Any, out: Any) -> Any:
     adjoint = _H(F, out)
     middle = _halved_diagonal(F, F.matmul(adjoint, g), F.tril)
     # inv(L)^H middle inv(L), the second half as a solution for its adjoint.
@@ -358,7 +358,7 @@ def _cholesky_rule(F: Any, g: Any, out: Any) -> Any:  # noqa: N803
 cholesky_lower.gradient(x=_cholesky_rule)
 
 
-def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:  # noqa: N803
+def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     r"""The triangular factor of positive definite matrices: :math:`A = L L^H`, or :math:`U^H U`.
 
     Raises:
@@ -381,7 +381,7 @@ def qr_factors(x: Array, mode: str) -> tuple[Array, Array]:
     return tuple(found)
 
 
-def _qr_rule(F: Any, g: Any, x: Any, out: Any, mode: Any) -> Any:  # noqa: N803
+def _qr_rule(F: Any, g: Any, x: Any, out: Any, mode: Any) -> Any:
     m, n = x.shape[-2:]
     if mode == "complete" and m > n:
         raise RuntimeError("qr: has no gradient in mode complete for more rows than columns")
@@ -404,7 +404,7 @@ def _qr_rule(F: Any, g: Any, x: Any, out: Any, mode: Any) -> Any:  # noqa: N803
     return F.cat([to_left, to_right], -1)
 
 
-def _tall_qr_rule(F: Any, to_q: Any, to_r: Any, q: Any, r: Any) -> Any:  # noqa: N803
+def _tall_qr_rule(F: Any, to_q: Any, to_r: Any, q: Any, r: Any) -> Any:
     middle = None
     if to_r is not None:
         middle = F.matmul(to_r, _H(F, r))
@@ -429,7 +429,7 @@ class QRResult(NamedTuple):
     R: Tensor
 
 
-def qr(A: Tensor, mode: str = "reduced") -> QRResult:  # noqa: N803
+def qr(A: Tensor, mode: str = "reduced") -> QRResult:
     """``A = Q R`` with orthonormal columns in Q and an upper triangular R.
 
     Args:
@@ -457,10 +457,10 @@ def eigh_factors(x: Array, uplo: str) -> tuple[Array, Array]:
     return tuple(_call("eigh", np.linalg.eigh, x, uplo))
 
 
-def _eigh_rule(F: Any, g: Any, x: Any, out: Any, uplo: Any) -> Any:  # noqa: N803
+def _eigh_rule(F: Any, g: Any, x: Any, out: Any, uplo: Any) -> Any:
     values, vectors = _again(F, out, "eigh_factors", x, uplo)
     to_values, to_vectors = g
-    middle = None if to_values is None else _diagonal(F, to_values)
+    middle: Any = None if to_values is None else _diagonal(F, to_values)
     if to_vectors is not None:
         turns = F.mul(
             F.matmul(_H(F, vectors), to_vectors), _inverse_or_zero(F, _differences(F, values))
@@ -481,23 +481,23 @@ class EighResult(NamedTuple):
     eigenvectors: Tensor
 
 
-def eigh(A: Tensor, UPLO: str = "L") -> EighResult:  # noqa: N803
+def eigh(A: Tensor, UPLO: str = "L") -> EighResult:
     """Eigenvalues, ascending, and eigenvectors, as columns, of symmetric or Hermitian matrices.
 
     Args:
         A: (..., n, n).
         UPLO: "L" or "U": the triangle that is read.
 
-    The gradient of the eigenvectors is right for functions that do not depend on their sign (phase);
-    pairs of equal eigenvalues contribute nothing to it. It treats A as symmetric: it is that of
-    ``A -> (A + A^H) / 2``.
+    The gradient of the eigenvectors is right for functions that do not depend on their signs
+    (phases); pairs of equal eigenvalues contribute nothing to it. As in PyTorch it is taken with
+    respect to all of A, which is to be symmetric, not to the one triangle that is read.
     """
     if UPLO not in ("L", "U"):
         raise ValueError(f'eigh: UPLO must be "L" or "U"; got {UPLO!r}')
     return EighResult(*eigh_factors(A, UPLO))
 
 
-def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:  # noqa: N803
+def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     """Eigenvalues, ascending, of symmetric or Hermitian matrices."""
     return eigh(A, UPLO)[0]
 
@@ -509,17 +509,19 @@ class EigResult(NamedTuple):
     eigenvectors: Tensor
 
 
-def eig(A: Tensor) -> EigResult:  # noqa: N803
-    """Eigenvalues and eigenvectors, as columns, of any square matrices; complex, without a gradient."""
+def eig(A: Tensor) -> EigResult:
+    """Eigenvalues and eigenvectors (columns) of any square matrices: complex, no gradient."""
     array = array_of(A, "eig", "A")
     _matrices(array, "eig")
     if A.requires_grad:
-        raise RuntimeError("eig: has no gradient; detach() the matrix, or use eigh if it is symmetric")
+        raise RuntimeError(
+            "eig: has no gradient; detach() the matrix, or use eigh if it is symmetric"
+        )
     wanted = np.result_type(array.dtype, np.complex64)
     return EigResult(*[wrap(part.astype(wanted)) for part in _call("eig", np.linalg.eig, array)])
 
 
-def eigvals(A: Tensor) -> Tensor:  # noqa: N803
+def eigvals(A: Tensor) -> Tensor:
     """Eigenvalues of any square matrices; complex, without a gradient."""
     return eig(A)[0]
 
@@ -534,7 +536,7 @@ def svd_factors(x: Array, full_matrices: bool) -> tuple[Array, Array, Array]:
     return tuple(_call("svd", np.linalg.svd, x, full_matrices))
 
 
-def _svd_rule(F: Any, g: Any, x: Any, out: Any, full_matrices: Any) -> Any:  # noqa: N803
+def _svd_rule(F: Any, g: Any, x: Any, out: Any, full_matrices: Any) -> Any:
     u, s, vh = _again(F, out, "svd_factors", x, full_matrices)
     to_u, to_s, to_vh = g
     m, n = x.shape[-2:]
@@ -586,7 +588,7 @@ class SVDResult(NamedTuple):
     Vh: Tensor
 
 
-def svd(A: Tensor, full_matrices: bool = True) -> SVDResult:  # noqa: N803
+def svd(A: Tensor, full_matrices: bool = True) -> SVDResult:
     r"""Singular value decomposition :math:`A = U\, \mathrm{diag}(S)\, V^H`.
 
     Args:
@@ -609,7 +611,7 @@ def svdvals(x: Array) -> Array:
     return _call("svdvals", np.linalg.svd, x, compute_uv=False)
 
 
-def _svdvals_rule(F: Any, g: Any, x: Any) -> Any:  # noqa: N803
+def _svdvals_rule(F: Any, g: Any, x: Any) -> Any:
     u, _, vh = F.svd_factors(x, False)
     return F.matmul(F.mul(u, _rows(F, g)), vh)
 
@@ -641,7 +643,7 @@ def pinv_matrix(x: Array, atol: Any, rtol: Any, hermitian: bool) -> Array:
     return np.conj(vh).swapaxes(-1, -2) @ (inverse[..., None] * np.conj(u).swapaxes(-1, -2))
 
 
-def _pinv_rule(F: Any, g: Any, x: Any, out: Any) -> Any:  # noqa: N803
+def _pinv_rule(F: Any, g: Any, x: Any, out: Any) -> Any:
     adjoint, to_adjoint = _H(F, out), _H(F, g)
     # The parts of the gradient beyond the columns, and the rows, of x.
     beyond_columns = F.sub(to_adjoint, _chain(F, x, out, to_adjoint))
@@ -656,7 +658,7 @@ pinv_matrix.gradient(x=_pinv_rule)
 
 
 def pinv(
-    A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False, rcond: Any = None  # noqa: N803
+    A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False, rcond: Any = None
 ) -> Tensor:
     """Pseudo-inverse (Moore-Penrose).
 
@@ -672,7 +674,7 @@ def pinv(
 
 
 def matrix_rank(
-    A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False, tol: Any = None  # noqa: N803
+    A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False, tol: Any = None
 ) -> Tensor:
     """How many singular values are above ``max(atol, rtol * largest)``; see :func:`pinv`."""
     x = array_of(A, "matrix_rank", "A")
@@ -684,7 +686,7 @@ def matrix_rank(
     return wrap(np.asarray((s > limit[..., None]).sum(-1)))
 
 
-def matrix_power(A: Tensor, n: int) -> Tensor:  # noqa: N803
+def matrix_power(A: Tensor, n: int) -> Tensor:
     """The ``n``-th power of square matrices, by squaring; of the inverse if ``n`` is negative."""
     _matrices(array_of(A, "matrix_power", "A"), "matrix_power")
     n = operator.index(n)
@@ -698,7 +700,7 @@ def matrix_power(A: Tensor, n: int) -> Tensor:  # noqa: N803
             out = A if out is None else matmul(out, A)
         n >>= 1
         if n:
-            A = matmul(A, A)  # noqa: N806
+            A = matmul(A, A)
     return out  # type: ignore[return-value]
 
 
@@ -712,7 +714,7 @@ class LstsqResult(NamedTuple):
 
 
 def lstsq(
-    A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None  # noqa: N803
+    A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None
 ) -> LstsqResult:
     """The X of smallest norm that makes the norm of ``A X - B`` smallest.
 
@@ -731,7 +733,7 @@ def lstsq(
     if b.ndim == 1 or b.ndim == a.ndim - 1 and b.shape == a.shape[:-1]:
         found = lstsq(A, unsqueeze(B, -1), rcond)
         parts = [squeeze(x, -1) if x.numel() else x for x in found[:2]]
-        return LstsqResult(*parts, *found[2:])
+        return LstsqResult(parts[0], parts[1], found.rank, found.singular_values)
     if b.dtype is not a.dtype or b.shape[-2] != a.shape[-2]:
         raise ShapeError(
             f"lstsq: B must have the dtype and the rows of A, {a.dtype} and {a.shape[-2]}; "
@@ -751,13 +753,13 @@ def inverse(x: Tensor) -> Tensor:
     return inv(x)
 
 
-def vander(x: Tensor, N: int | None = None) -> Tensor:  # noqa: N803
+def vander(x: Tensor, N: int | None = None) -> Tensor:
     """The powers 0 to N - 1 of each element, as rows."""
     count = array_of(x, "vander").shape[-1] if N is None else N
     return unsqueeze(x, -1) ** wrap(np.arange(count))  # type: ignore[operator]
 
 
-def linalg_diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:  # noqa: N803
+def linalg_diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """:func:`lucid.diagonal` of the last two dimensions."""
     return A.diagonal(offset, dim1, dim2)  # type: ignore[attr-defined]
 

@@ -28,7 +28,9 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
             Without ``->`` the result has the labels that occur once, in alphabetical order.
             A label that occurs twice in one operand takes the diagonal; ``...`` stands for any
             dimensions, which broadcast.
-        operands: the tensors, loose or as one sequence. Also ``einsum(x, [0, 1], y, [1, 2], [0, 2])``.
+        operands: the tensors, loose or as one sequence.
+
+    ``einsum(x, [0, 1], y, [1, 2], [0, 2])`` spells the labels as numbers.
 
     Operands are contracted from left to right.
 
@@ -52,7 +54,9 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
     sizes = _sizes(inputs, tensors, equation)
     for label in output:
         if label not in sizes:
-            raise ValueError(f"einsum: the label {label!r} of the result is in no operand: {equation!r}")
+            raise ValueError(
+                f"einsum: the label {label!r} of the result is in no operand: {equation!r}"
+            )
 
     parts = [_without_repeats(x, labels) for x, labels in zip(tensors, inputs, strict=True)]
     x, labels = parts[0]

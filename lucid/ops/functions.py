@@ -38,7 +38,7 @@ def is_complex(x: Any) -> bool:
     return isinstance(x, complex) or (getattr(x, "dtype", None) is not None and x.dtype.kind == "c")
 
 
-def conjugated(F: Any, x: Any) -> Any:  # noqa: N803
+def conjugated(F: Any, x: Any) -> Any:
     """The complex conjugate, as a rule needs it; real numbers as they are."""
     if isinstance(x, complex):
         return x.conjugate()
@@ -54,7 +54,7 @@ def exp(x: Array) -> Array:
 
     Example:
         >>> lucid.exp(lucid.tensor([0.0, 1.0]))
-        tensor([1.    , 2.7183])
+        tensor([1.0000, 2.7183])
     """
 
 
@@ -68,7 +68,7 @@ def exp2(x: Array) -> Array:
 
     Example:
         >>> lucid.exp2(lucid.tensor([0.0, 3.0, -1.0]))
-        tensor([1. , 8. , 0.5])
+        tensor([1.0000, 8.0000, 0.5000])
     """
 
 
@@ -82,7 +82,7 @@ def expm1(x: Array) -> Array:
 
     Example:
         >>> lucid.expm1(lucid.tensor([0.0, 1.0]))
-        tensor([0.    , 1.7183])
+        tensor([0.0000, 1.7183])
     """
 
 
@@ -96,7 +96,7 @@ def log(x: Array) -> Array:
 
     Example:
         >>> lucid.log(lucid.tensor([1.0, 10.0]))
-        tensor([0.    , 2.3026])
+        tensor([0.0000, 2.3026])
     """
 
 
@@ -138,7 +138,7 @@ def log1p(x: Array) -> Array:
 
     Example:
         >>> lucid.log1p(lucid.tensor([0.0, 1.0]))
-        tensor([0.    , 0.6931])
+        tensor([0.0000, 0.6931])
     """
 
 
@@ -166,7 +166,7 @@ def rsqrt(x: Array) -> Array:
 
     Example:
         >>> lucid.rsqrt(lucid.tensor([4.0, 0.25]))
-        tensor([0.5, 2. ])
+        tensor([0.5000, 2.0000])
     """
 
 
@@ -183,7 +183,7 @@ def sin(x: Array) -> Array:
 
     Example:
         >>> lucid.sin(lucid.tensor([0.0, 1.0]))
-        tensor([0.    , 0.8415])
+        tensor([0.0000, 0.8415])
     """
 
 
@@ -197,7 +197,7 @@ def cos(x: Array) -> Array:
 
     Example:
         >>> lucid.cos(lucid.tensor([0.0, 1.0]))
-        tensor([1.    , 0.5403])
+        tensor([1.0000, 0.5403])
     """
 
 
@@ -211,7 +211,7 @@ def tan(x: Array) -> Array:
 
     Example:
         >>> lucid.tan(lucid.tensor([0.0, 1.0]))
-        tensor([0.    , 1.5574])
+        tensor([0.0000, 1.5574])
     """
 
 
@@ -225,7 +225,7 @@ def asin(x: Array) -> Array:
 
     Example:
         >>> lucid.asin(lucid.tensor([0.0, 1.0]))
-        tensor([0.    , 1.5708])
+        tensor([0.0000, 1.5708])
     """
 
 
@@ -240,7 +240,7 @@ def acos(x: Array) -> Array:
 
     Example:
         >>> lucid.acos(lucid.tensor([0.0, 1.0]))
-        tensor([1.5708, 0.    ])
+        tensor([1.5708, 0.0000])
     """
 
 
@@ -255,7 +255,7 @@ def atan(x: Array) -> Array:
 
     Example:
         >>> lucid.atan(lucid.tensor([0.0, 1.0]))
-        tensor([0.    , 0.7854])
+        tensor([0.0000, 0.7854])
     """
 
 
@@ -274,12 +274,12 @@ def atan2(x: Array, y: Array) -> Array:
     """
 
 
-def _atan2_factor(F: Any, g: Any, x: Any, y: Any) -> Any:  # noqa: N803
+def _atan2_factor(F: Any, g: Any, x: Any, y: Any) -> Any:
     squares = F.add(_squared(F, x), _squared(F, y))
     return F.where(F.eq(squares, 0), 0.0, F.div(g, squares))
 
 
-def _squared(F: Any, x: Any) -> Any:  # noqa: N803
+def _squared(F: Any, x: Any) -> Any:
     return x * x if isinstance(x, (int, float)) else F.square(x)
 
 
@@ -297,7 +297,7 @@ def sinh(x: Array) -> Array:
 
     Example:
         >>> lucid.sinh(lucid.tensor([0.0, 1.0]))
-        tensor([0.    , 1.1752])
+        tensor([0.0000, 1.1752])
     """
 
 
@@ -311,7 +311,7 @@ def cosh(x: Array) -> Array:
 
     Example:
         >>> lucid.cosh(lucid.tensor([0.0, 1.0]))
-        tensor([1.    , 1.5431])
+        tensor([1.0000, 1.5431])
     """
 
 
@@ -325,11 +325,11 @@ def tanh(x: Array) -> Array:
 
     Example:
         >>> lucid.tanh(lucid.tensor([0.0, 1.0]))
-        tensor([0.    , 0.7616])
+        tensor([0.0000, 0.7616])
     """
 
 
-def _tanh_backward(F: Any, g: Any, out: Any) -> Any:  # noqa: N803
+def _tanh_backward(F: Any, g: Any, out: Any) -> Any:
     return F.mul(g, conjugated(F, F.sub(1, F.square(out))))
 
 
@@ -348,7 +348,7 @@ def asinh(x: Array) -> Array:
 
     Example:
         >>> lucid.asinh(lucid.tensor([0.0, 1.0]))
-        tensor([0.    , 0.8814])
+        tensor([0.0000, 0.8814])
     """
 
 
@@ -363,7 +363,7 @@ def acosh(x: Array) -> Array:
 
     Example:
         >>> lucid.acosh(lucid.tensor([1.0, 2.0]))
-        tensor([0.   , 1.317])
+        tensor([0.0000, 1.3170])
     """
 
 
@@ -382,7 +382,7 @@ def atanh(x: Array) -> Array:
 
     Example:
         >>> lucid.atanh(lucid.tensor([0.0, 0.5]))
-        tensor([0.    , 0.5493])
+        tensor([0.0000, 0.5493])
     """
 
 
@@ -397,11 +397,11 @@ def sinc(x: Array) -> Array:
 
     Example:
         >>> lucid.sinc(lucid.tensor([0.0, 0.5]))
-        tensor([1.    , 0.6366])
+        tensor([1.0000, 0.6366])
     """
 
 
-def _sinc_rule(F: Any, g: Any, x: Any) -> Any:  # noqa: N803
+def _sinc_rule(F: Any, g: Any, x: Any) -> Any:
     at_zero = F.eq(x, 0)
     y = F.where(at_zero, 1.0, x)
     slope = F.div(F.sub(F.cos(F.mul(y, math.pi)), F.sinc(y)), y)
@@ -468,11 +468,11 @@ def erf(x: Array) -> Array:
 
     Example:
         >>> lucid.erf(lucid.tensor([0.0, 1.0]))
-        tensor([0.    , 0.8427])
+        tensor([0.0000, 0.8427])
     """
 
 
-def _bell(F: Any, x: Any) -> Any:  # noqa: N803
+def _bell(F: Any, x: Any) -> Any:
     """The derivative of erf."""
     return F.mul(F.exp(F.neg(F.square(x))), 2 / math.sqrt(math.pi))
 
@@ -487,7 +487,7 @@ def erfc(x: Array) -> Array:
 
     Example:
         >>> lucid.erfc(lucid.tensor([0.0, 1.0]))
-        tensor([1.    , 0.1573])
+        tensor([1.0000, 0.1573])
     """
 
 
@@ -501,7 +501,7 @@ def erfinv(x: Array) -> Array:
 
     Example:
         >>> lucid.erfinv(lucid.tensor([0.0, 0.5]))
-        tensor([0.    , 0.4769])
+        tensor([0.0000, 0.4769])
     """
 
 
@@ -517,7 +517,7 @@ def sigmoid(x: Array) -> Array:
 
     Example:
         >>> lucid.sigmoid(lucid.tensor([0.0, 1.0]))
-        tensor([0.5   , 0.7311])
+        tensor([0.5000, 0.7311])
     """
 
 
@@ -541,14 +541,14 @@ def logit(x: Array, eps: float | None = None) -> Array:
 
     Example:
         >>> lucid.logit(lucid.tensor([0.5, 0.9]))
-        tensor([0.    , 2.1972])
+        tensor([0.0000, 2.1972])
     """
     if eps is not None:
         x = B.clip(x, eps, 1 - eps)
     return B.log(B.div(x, B.sub(1, x)))
 
 
-def _logit_rule(F: Any, g: Any, x: Any, eps: float | None) -> Any:  # noqa: N803
+def _logit_rule(F: Any, g: Any, x: Any, eps: float | None) -> Any:
     slope = F.div(g, F.mul(x, F.sub(1, x)))
     if eps is None:
         return F.where(F.logical_and(F.ge(x, 0), F.le(x, 1)), slope, math.nan)
@@ -570,12 +570,12 @@ def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
 
     Example:
         >>> lucid.softplus(lucid.tensor([0.0, 30.0]))
-        tensor([ 0.6931, 30.    ])
+        tensor([ 0.6931, 30.0000])
     """
     return B.softplus(x, beta, threshold)
 
 
-def _softplus_rule(F: Any, g: Any, x: Any, beta: float, threshold: float) -> Any:  # noqa: N803
+def _softplus_rule(F: Any, g: Any, x: Any, beta: float, threshold: float) -> Any:
     scaled = F.mul(x, beta)
     return F.where(F.gt(scaled, threshold), g, F.mul(g, F.sigmoid(scaled)))
 
@@ -625,8 +625,13 @@ def xlogy(x: Array, y: Array) -> Array:
     """
 
 
+def _xlogy_x(F: Any, g: Any, x: Any, y: Any) -> Any:
+    no_logarithm = F.le(y, 0) if hasattr(y, "dtype") else y <= 0
+    return F.where(F.logical_and(F.eq(x, 0), no_logarithm), 0.0, F.xlogy(g, y))
+
+
 xlogy.gradient(
-    x=lambda F, g, x, y: F.mul(g, F.xlogy(F.cast(F.ne(x, 0), g.dtype), y)),
+    x=_xlogy_x,
     y=lambda F, g, x, y: F.div(F.mul(g, x), y),
 )
 xlogy_ = in_place(xlogy)

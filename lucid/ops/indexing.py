@@ -59,7 +59,11 @@ def plain_key(key: Any, keep: bool = False) -> Any:
 
 def _plain_slice(key: slice) -> slice:
     """A slice whose bounds may be tensors."""
-    if isinstance(key.start, Tensor) or isinstance(key.stop, Tensor) or isinstance(key.step, Tensor):
+    if (
+        isinstance(key.start, Tensor)
+        or isinstance(key.stop, Tensor)
+        or isinstance(key.step, Tensor)
+    ):
         bounds = (key.start, key.stop, key.step)
         return slice(*[int(b) if isinstance(b, Tensor) else b for b in bounds])
     return key
@@ -91,7 +95,9 @@ def _one_axis(key: Any) -> tuple[int, Array] | None:
 def _is_mask(key: Any) -> bool:
     """Whether an index is made of at most one bool mask and basic ones: it hits nothing twice."""
     keys = key if isinstance(key, tuple) else (key,)
-    masks = [k for k in keys if isinstance(k, (Array, np.bool_, bool)) and np.asarray(k).dtype == bool]
+    masks = [
+        k for k in keys if isinstance(k, (Array, np.bool_, bool)) and np.asarray(k).dtype == bool
+    ]
     return len(masks) <= 1 and all(is_basic(k) or any(k is m for m in masks) for k in keys)
 
 
@@ -166,7 +172,7 @@ def _write(x: Array, value: Any, key: Any) -> None:
         raise ShapeError(f"setitem: value does not fit the index: {error}") from None
 
 
-def _setitem_value(F: Any, g: Any, value_shape: Any, key: Any) -> Any:  # noqa: N803
+def _setitem_value(F: Any, g: Any, value_shape: Any, key: Any) -> Any:
     part = F.getitem(g, key)
     if len(value_shape) > part.ndim:  # NumPy lets a value have more dimensions, of size 1
         part = F.reshape(part, (1,) * (len(value_shape) - part.ndim) + part.shape)
@@ -225,7 +231,7 @@ def select(x: Tensor, dim: int, index: int) -> Tensor:
 
 
 def unfold(x: Tensor, dimension: int, size: int, step: int) -> Tensor:
-    """Every window of ``size`` entries along ``dimension``, ``step`` apart, as a new last dimension.
+    """Every window of ``size`` entries along ``dimension``, ``step`` apart, in a new last one.
 
     A copy (windows overlap, so an in-place write could not be tracked).
 
@@ -269,7 +275,7 @@ def _rows_key(x: Tensor, dim: int, index: Any, caller: str) -> tuple[tuple[Any, 
         raise IndexError(f"{caller}: index must have 1 dimension; got shape {index.shape}")
     index = index.reshape(-1)
     size = x.shape[at] if x.ndim else 1
-    if index.size and not (0 <= index.min() and index.max() < size):
+    if index.size and not (index.min() >= 0 and index.max() < size):
         raise IndexError(
             f"{caller}: index must lie in [0, {size}), the range of dim {dim}; "
             f"got {index.min()} to {index.max()}"
@@ -313,7 +319,7 @@ def _index_source(
 
 
 def index_add(x: Tensor, dim: int, index: Any, source: Tensor, alpha: float = 1) -> Tensor:
-    """``x`` with ``alpha * source`` added to its entries ``index`` along ``dim``, repeated ones too.
+    """``x`` with ``alpha * source`` added to entries ``index`` of ``dim``, repeated ones too.
 
     Example:
         >>> lucid.index_add(lucid.zeros(3), 0, lucid.tensor([0, 2, 0]), lucid.ones(3))
@@ -348,12 +354,16 @@ def index_fill(x: Tensor, dim: int, index: Any, value: Any) -> Tensor:
 
 def index_fill_(x: Tensor, dim: int, index: Any, value: Any) -> Tensor:
     """In-place :func:`index_fill`."""
-    return setitem_(x, _fill_value(value, "index_fill_"), _rows_key(x, dim, index, "index_fill_")[0])
+    return setitem_(
+        x, _fill_value(value, "index_fill_"), _rows_key(x, dim, index, "index_fill_")[0]
+    )
 
 
 def _fill_value(value: Any, caller: str) -> Any:
     if isinstance(value, Tensor) and value.ndim:
-        raise ShapeError(f"{caller}: value must be a number or a 0-d tensor; got shape {value.shape}")
+        raise ShapeError(
+            f"{caller}: value must be a number or a 0-d tensor; got shape {value.shape}"
+        )
     return value
 
 
@@ -423,7 +433,7 @@ put_along.gradient(g=lambda F, g, dim, index: F.take_along(g, dim, index))
 
 @operation(2)
 def write_along(x: Array, src: Array, dim: int, index: Array) -> Array:
-    """``x`` with ``src`` written where ``index`` says along ``dim``: what :func:`scatter` records."""
+    """``x`` with ``src`` written where ``index`` says: what :func:`scatter` records."""
     out = x.copy()
     _write_along(out, src, dim, index)
     return out
@@ -460,7 +470,7 @@ def _along(x: Tensor, dim: int, index: Any, caller: str, needs: bool = True) -> 
                 f"got shapes {index.shape} and {shape}"
             )
     size = shape[at] if shape else 1
-    if index.size and not (0 <= index.min() and index.max() < size):
+    if index.size and not (index.min() >= 0 and index.max() < size):
         raise IndexError(
             f"{caller}: index must lie in [0, {size}), the range of dim {dim}; "
             f"got {index.min()} to {index.max()}"
@@ -633,7 +643,8 @@ def _reduce_along(
 ) -> Tensor:
     if reduce not in ("sum", "mean", *_REDUCTIONS):
         raise ValueError(
-            f'scatter_reduce: reduce must be "sum", "mean", "prod", "amax" or "amin"; got {reduce!r}'
+            'scatter_reduce: reduce must be "sum", "mean", "prod", "amax" or "amin"; '
+            f"got {reduce!r}"
         )
     if reduce in _REDUCTIONS:
         return reduce_along(x, src, dim, index, reduce, include_self)
@@ -667,7 +678,7 @@ def reduce_along(
 
 @reduce_along.gradient
 def _reduce_along_rule(
-    F: Any, g: Any, x: Any, src: Any, out: Any, dim: Any, index: Any,  # noqa: N803
+    F: Any, g: Any, x: Any, src: Any, out: Any, dim: Any, index: Any,
     reduce: Any, include_self: Any, x_shape: Any,
 ) -> Any:  # fmt: skip
     taken = F.take_along(out, dim, index)
@@ -782,6 +793,8 @@ FUNCTIONS = (
 ).split()
 METHODS = [
     *FUNCTIONS,
-    *"scatter_ scatter_add_ index_add_ index_copy_ index_fill_ index_put_ put_ masked_scatter_ unfold".split(),
+    *"scatter_ scatter_add_ index_add_ index_copy_ index_fill_ index_put_ put_".split(),
+    "masked_scatter_",
+    "unfold",
 ]
 METHOD_FORMS = {"__getitem__": _getitem_method, "__setitem__": _setitem_method}

@@ -28,7 +28,6 @@ from lucid.ops.shape import (
     reshape,
     tensor_of,
     transpose,
-    unsqueeze,
 )
 
 Array = np.ndarray
@@ -85,7 +84,7 @@ def _one_dtype(tensors: list[Array], joined: list[Array]) -> list[Array]:
 
 
 @cat.gradient
-def _cat_rule(F: Any, g: Any, need: Any, shapes: Any, dim: Any) -> Any:  # noqa: N803
+def _cat_rule(F: Any, g: Any, need: Any, shapes: Any, dim: Any) -> Any:
     at = one_dim(dim, g.ndim, "cat")
     before = (slice(None),) * at
     end = 0
@@ -124,7 +123,7 @@ def stack(tensors: list[Array], dim: int = 0) -> Array:
 
 
 @stack.gradient
-def _stack_rule(F: Any, g: Any, need: Any, dim: Any) -> Any:  # noqa: N803
+def _stack_rule(F: Any, g: Any, need: Any, dim: Any) -> Any:
     before = (slice(None),) * one_dim(dim, g.ndim, "stack")
     return tuple([F.getitem(g, (*before, i)) if wanted else None for i, wanted in enumerate(need)])
 
@@ -179,7 +178,7 @@ def split_sizes(x: Array, sizes: tuple[int, ...], dim: int = 0) -> tuple[Array, 
     return tuple(parts)
 
 
-def _split_rule(F: Any, g: Any, x_shape: Any, x_dtype: Any, sizes: Any, dim: Any) -> Any:  # noqa: N803
+def _split_rule(F: Any, g: Any, x_shape: Any, x_dtype: Any, sizes: Any, dim: Any) -> Any:
     parts = [
         F.zeros((*x_shape[:dim], size, *x_shape[dim + 1 :]), x_dtype) if part is None else part
         for part, size in zip(g, sizes, strict=True)
@@ -199,7 +198,7 @@ def _length(x: Any, dim: int, caller: str) -> tuple[int, int]:
 
 
 def split(x: Tensor, split_size_or_sections: Any = None, dim: int = 0, **kwargs: Any) -> Any:
-    """Views of ``x`` along ``dim``: pieces of one size (the last may be smaller), or of given sizes.
+    """Views of ``x`` along ``dim``: pieces of one size (the last may be smaller), or of several.
 
     Args:
         x: a tensor.
@@ -262,7 +261,7 @@ def tensor_split(x: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Ten
     if isinstance(indices_or_sections, (tuple, list)):
         cuts = [0, *[slice(i).indices(n)[1] for i in indices_or_sections], n]
         parts = []
-        for start, end in zip(cuts, cuts[1:], strict=False):
+        for start, end in itertools.pairwise(cuts):
             parts.append(getitem(x, (slice(None),) * at + (slice(start, max(start, end)),)))
         return tuple(parts)
     sections = operator.index(indices_or_sections)
@@ -299,11 +298,11 @@ def unbind(x: Array, dim: int = 0) -> tuple[Array, ...]:
     if not x.ndim:
         raise ShapeError("unbind: a 0-d tensor has no dimension to unbind")
     at = one_dim(dim, x.ndim, "unbind")
-    before = (slice(None),) * at
+    before: Any = (slice(None),) * at
     return tuple([x[(*before, i, ...)] for i in range(x.shape[at])])
 
 
-def _unbind_rule(F: Any, g: Any, x_shape: Any, x_dtype: Any, dim: Any) -> Any:  # noqa: N803
+def _unbind_rule(F: Any, g: Any, x_shape: Any, x_dtype: Any, dim: Any) -> Any:
     at = one_dim(dim, len(x_shape), "unbind")
     shape = x_shape[:at] + x_shape[at + 1 :]
     return F.stack([F.zeros(shape, x_dtype) if part is None else part for part in g], at)
@@ -345,7 +344,9 @@ def _tiled(x: Tensor, counts: tuple[int, ...], caller: str) -> Tensor:
         return clone(x)
     # Each dimension as (count, n), of which the first is broadcast.
     apart = reshape(x, tuple([k for n in shape for k in (1, n)]))
-    spread = broadcast_to(apart, tuple([k for pair in zip(counts, shape, strict=True) for k in pair]))
+    spread = broadcast_to(
+        apart, tuple([k for pair in zip(counts, shape, strict=True) for k in pair])
+    )
     out = reshape(spread, tuple([c * n for c, n in zip(counts, shape, strict=True)]))
     return out if out._base is None else clone(out)
 
@@ -425,7 +426,7 @@ def roll(x: Array, shifts: Any, dims: Any = None) -> Array:
     return np.roll(x, shifts, tuple([one_dim(d, x.ndim, "roll") for d in which]))
 
 
-def _roll_rule(F: Any, g: Any, shifts: Any, dims: Any) -> Any:  # noqa: N803
+def _roll_rule(F: Any, g: Any, shifts: Any, dims: Any) -> Any:
     back = [-s for s in shifts] if isinstance(shifts, (tuple, list)) else -shifts
     return F.roll(g, back, dims)
 
@@ -547,14 +548,14 @@ def constant_pad(x: Array, pad: tuple[tuple[int, int], ...], value: Any = 0.0) -
         raise ShapeError(f"pad: crops more than there is: {x.shape} by {pad}")
     out = np.full(shape, value, x.dtype)
     inner = tuple([slice(max(a, 0), n - max(b, 0)) for n, (a, b) in zip(shape, pad, strict=True)])
-    outer = tuple([slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, pad, strict=True)])
+    outer = tuple(
+        [slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, pad, strict=True)]
+    )
     out[inner] = x[outer]
     return out
 
 
-constant_pad.gradient(
-    x=lambda F, g, pad: F.constant_pad(g, tuple([(-a, -b) for a, b in pad]), 0.0)
-)
+constant_pad.gradient(x=lambda F, g, pad: F.constant_pad(g, tuple([(-a, -b) for a, b in pad]), 0.0))
 
 
 def pad(x: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -41,7 +42,9 @@ def matmul(x: Array, y: Array) -> Array:
         ShapeError: the inner sizes differ, or an operand is 0-d.
     """
     if x.ndim == 0 or y.ndim == 0:
-        raise ShapeError(f"matmul: operands must have at least 1 dimension; got {x.shape}, {y.shape}")
+        raise ShapeError(
+            f"matmul: operands must have at least 1 dimension; got {x.shape}, {y.shape}"
+        )
     if x.shape[-1] != y.shape[-2 if y.ndim > 1 else 0]:
         raise ShapeError(
             f"matmul: the last dimension of x must equal the last but one of y; "
@@ -52,7 +55,7 @@ def matmul(x: Array, y: Array) -> Array:
     return B.matmul(x, y)
 
 
-def _matmul_x(F: Any, g: Any, x_shape: Any, y: Any) -> Any:  # noqa: N803
+def _matmul_x(F: Any, g: Any, x_shape: Any, y: Any) -> Any:
     if y.dtype.kind == "c":
         y = F.conj(y)
     if y.ndim == 1:
@@ -62,7 +65,7 @@ def _matmul_x(F: Any, g: Any, x_shape: Any, y: Any) -> Any:  # noqa: N803
     return F.matmul(g, F.transpose(y, -1, -2))
 
 
-def _matmul_y(F: Any, g: Any, x: Any, y_shape: Any) -> Any:  # noqa: N803
+def _matmul_y(F: Any, g: Any, x: Any, y_shape: Any) -> Any:
     if x.dtype.kind == "c":
         x = F.conj(x)
     if x.ndim == 1:
@@ -86,6 +89,17 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     Raises:
         ShapeError: the shapes do not fit together.
     """
+    dtype = x.dtype
+    if weight.dtype is dtype and (bias is None or bias.dtype is dtype):
+        try:
+            return B.linear(x, weight, bias)
+        except ValueError:
+            pass  # the shapes do not fit: said below
+    _check_linear(x, weight, bias)
+    return B.linear(x, weight, bias)
+
+
+def _check_linear(x: Array, weight: Array, bias: Array | None) -> None:
     if weight.ndim != 2 or x.ndim == 0 or weight.shape[1] != x.shape[-1]:
         raise ShapeError(
             f"linear: weight must have shape (out, in) with in = {x.shape[-1] if x.ndim else '?'}, "
@@ -93,21 +107,20 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
         )
     if bias is not None and bias.shape != (weight.shape[0],):
         raise ShapeError(f"linear: bias must have shape ({weight.shape[0]},); got {bias.shape}")
-    if x.dtype is not weight.dtype or bias is not None and bias.dtype is not x.dtype:
+    if x.dtype is not weight.dtype or (bias is not None and bias.dtype is not x.dtype):
         raise RuntimeError(
             f"linear: x, weight and bias must have one dtype; got {x.dtype}, {weight.dtype}"
             + (f" and {bias.dtype}" if bias is not None else "")
         )
-    return B.linear(x, weight, bias)
 
 
 @linear.gradient
-def _linear_rule(F: Any, g: Any, need: Any, x: Any, weight: Any) -> Any:  # noqa: N803
+def _linear_rule(F: Any, g: Any, need: Any, x: Any, weight: Any) -> Any:
     return F.linear_backward(g, x, weight, *need)
 
 
 def _linear_backward(
-    F: Any,  # noqa: N803
+    F: Any,
     g: Any,
     x: Any,
     weight: Any,
@@ -271,7 +284,7 @@ def multi_dot(tensors: Any) -> Tensor:
         chain[0] = unsqueeze(chain[0], 0)
     if column:
         chain[-1] = unsqueeze(chain[-1], 1)
-    for i, (x, y) in enumerate(zip(chain, chain[1:], strict=False)):
+    for i, (x, y) in enumerate(itertools.pairwise(chain)):
         if x.shape[1] != y.shape[0]:
             raise ShapeError(
                 f"multi_dot: tensors[{i}] of shape {x.shape} does not multiply tensors[{i + 1}] "
@@ -319,10 +332,10 @@ def cross(x: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     at = one_dim(dim, len(shape), "cross") - len(shape)
     for t in (x, other):
         if t.ndim < -at or t.shape[at] != 3:
-            raise ShapeError(f"cross: dim {dim} must have size 3 in both; got {x.shape}, {other.shape}")
-    return sub(
-        mul(roll(x, -1, at), roll(other, -2, at)), mul(roll(x, -2, at), roll(other, -1, at))
-    )
+            raise ShapeError(
+                f"cross: dim {dim} must have size 3 in both; got {x.shape}, {other.shape}"
+            )
+    return sub(mul(roll(x, -1, at), roll(other, -2, at)), mul(roll(x, -2, at), roll(other, -1, at)))
 
 
 def linalg_cross(x: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
@@ -365,7 +378,9 @@ def tensordot(x: Tensor, y: Tensor, dims: Any = 2) -> Tensor:
     inner_size = math.prod(a)
     shape = (*[x.shape[d] for d in rows], *[y.shape[d] for d in columns])
     first = reshape(permute(x, (*rows, *left)), (math.prod(x.shape[d] for d in rows), inner_size))
-    second = reshape(permute(y, (*right, *columns)), (inner_size, math.prod(y.shape[d] for d in columns)))
+    second = reshape(
+        permute(y, (*right, *columns)), (inner_size, math.prod(y.shape[d] for d in columns))
+    )
     return reshape(matmul(first, second), shape)
 
 
@@ -376,3 +391,4 @@ FUNCTIONS = (
 METHODS = (
     "matmul mm bmm mv dot vdot inner outer ger addmm addmv addr baddbmm addbmm trace kron cross"
 ).split()
+OPERATORS = {"__matmul__": matmul, "__rmatmul__": lambda x, y: matmul(y, x)}

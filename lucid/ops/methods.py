@@ -12,6 +12,7 @@ from lucid.ops import (
     conversion,
     creation,
     decompositions,
+    einsum,
     functions,
     indexing,
     join,
@@ -27,7 +28,7 @@ from lucid.ops import (
 
 FAMILIES = (
     pointwise, functions, comparison, reduction, sorting, shape, join, indexing, creation,
-    conversion, matrix, decompositions, norms, neural, random,
+    conversion, matrix, einsum, decompositions, norms, neural, random,
 )  # fmt: skip
 
 for _family in FAMILIES:

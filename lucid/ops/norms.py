@@ -21,7 +21,7 @@ Array = np.ndarray
 
 
 @operation(1)
-def norm_along(x: Array, ord: float, dim: Any, keepdim: bool) -> Array:
+def norm_along(x: Array, ord: float, dim: Any, keepdim: Any) -> Array:
     """What :func:`vector_norm` records."""
     which = all_dims(dim, x.ndim, "vector_norm")
     with np.errstate(all="ignore"):
@@ -31,9 +31,7 @@ def norm_along(x: Array, ord: float, dim: Any, keepdim: bool) -> Array:
         elif math.isinf(ord):
             if 0 in [x.shape[d] for d in which] and (ord < 0 or 0 not in np.shape(x)):
                 raise ShapeError(f"vector_norm: no element to take the norm of order {ord} of")
-            out = (np.max if ord > 0 else np.min)(size, which, keepdims=keepdim, **(
-                {"initial": 0} if ord > 0 else {}
-            ))  # fmt: skip
+            out = size.max(which, None, keepdim, 0) if ord > 0 else size.min(which, None, keepdim)
         elif ord == 1:
             out = np.add.reduce(size, which, keepdims=keepdim)
         else:
@@ -41,7 +39,7 @@ def norm_along(x: Array, ord: float, dim: Any, keepdim: bool) -> Array:
     return np.asarray(out).astype(size.dtype, copy=False)
 
 
-def _power_norm(size: Array, ord: float, which: tuple[int, ...], keepdim: bool) -> Array:
+def _power_norm(size: Array, ord: float, which: tuple[int, ...], keepdim: Any) -> Array:
     """Relative to the largest element (the smallest for a negative order): nothing overflows."""
     if size.size == 0:
         powers = np.add.reduce(size, which, keepdims=keepdim)
@@ -55,7 +53,7 @@ def _power_norm(size: Array, ord: float, which: tuple[int, ...], keepdim: bool) 
 
 
 def _norm_rule(
-    F: Any, g: Any, x: Any, out: Any, x_shape: Any, ord: Any, dim: Any, keepdim: Any  # noqa: N803
+    F: Any, g: Any, x: Any, out: Any, x_shape: Any, ord: Any, dim: Any, keepdim: Any
 ) -> Any:
     g = F.spread(g, x_shape, dim, keepdim)
     if ord == 0:
@@ -85,7 +83,8 @@ def vector_norm(
 
     Args:
         x: a floating-point or complex tensor.
-        ord: p: a number; inf: the largest, -inf: the smallest absolute value; 0: how many are not 0.
+        ord: p: a number; inf: the largest, -inf: the smallest absolute value; 0: how many
+            are not 0.
         dim: one dimension or several; None for all.
         keepdim: keep them with size 1.
         dtype: cast to this first.
@@ -103,7 +102,9 @@ def vector_norm(
     if x.dtype.kind == "c" and ord != 2:
         x = x.abs()  # type: ignore[attr-defined]
     all_dims(dim, x.ndim, "vector_norm")
-    return norm_along(x, float(ord), dim if dim is None or isinstance(dim, int) else tuple(dim), keepdim)
+    return norm_along(
+        x, float(ord), dim if dim is None or isinstance(dim, int) else tuple(dim), keepdim
+    )
 
 
 def _ready(x: Tensor, dtype: Any, caller: str) -> Tensor:
@@ -117,7 +118,7 @@ def _ready(x: Tensor, dtype: Any, caller: str) -> Tensor:
 
 
 def matrix_norm(
-    A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None  # noqa: N803
+    A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
     """Norm of matrices.
 
@@ -159,11 +160,12 @@ def matrix_norm(
 
 
 def norm(
-    A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None  # noqa: N803
+    A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
-    """:func:`matrix_norm` if two dimensions are named, or 2-d ``A`` gets an ``ord``; else :func:`vector_norm`.
+    """:func:`matrix_norm` or :func:`vector_norm`.
 
-    Without ``ord``: the root of the sum of squares.
+    The first if ``dim`` names two dimensions, or if a 2-d ``A`` gets an ``ord``; without ``ord``
+    the root of the sum of squares.
     """
     x = array_of(A, "norm", "A")
     if ord is None:
@@ -179,7 +181,7 @@ def norm(
     return vector_norm(A, ord, dim, keepdim, dtype=dtype)
 
 
-def cond(A: Tensor, p: Any = None) -> Tensor:  # noqa: N803
+def cond(A: Tensor, p: Any = None) -> Tensor:
     """Condition number: the norm of A times that of its inverse.
 
     Args:
@@ -201,7 +203,8 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0) -> Tensor:
     a, b = array_of(x1, "cdist", "x1"), array_of(x2, "cdist", "x2")
     if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-1]:
         raise ShapeError(
-            f"cdist: x1 and x2 must have shapes (..., n, d) and (..., m, d); got {a.shape}, {b.shape}"
+            "cdist: x1 and x2 must have shapes (..., n, d) and (..., m, d); "
+            f"got {a.shape}, {b.shape}"
         )
     return vector_norm(sub(unsqueeze(x1, -2), unsqueeze(x2, -3)), p, -1)
 

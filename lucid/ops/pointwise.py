@@ -37,18 +37,22 @@ METHODS = [
 def promoted(*operands: Any) -> list[Any]:
     """Operands in the dtype in which they meet; None and Python numbers stay as they are."""
     arrays = [x for x in operands if isinstance(x, Array)]
-    wanted = arrays[0].dtype
     met = arrays[0]
+    wanted = met.dtype
     for x in arrays[1:]:
-        wanted = dtypes.promote(met, x)
-        met = np.empty((1,) * max(met.ndim, x.ndim), wanted)
+        if x.dtype is not wanted:
+            # 0-d operands count for less, so what was met so far has a shape too.
+            wanted = dtypes.promote(met, x)
+            met = np.empty((1,) * max(met.ndim, x.ndim), wanted)
+        elif x.ndim > met.ndim:
+            met = x
     for x in operands:
-        if isinstance(x, (bool, int, float, complex)):
+        if isinstance(x, (int, float, complex)):
             wanted = dtypes.result_category_with_scalar(wanted, x)
     return [x.astype(wanted, copy=False) if isinstance(x, Array) else x for x in operands]
 
 
-def zeros_like_gradient(F: Any, g: Any) -> Any:  # noqa: N803
+def zeros_like_gradient(F: Any, g: Any) -> Any:
     """The gradient of a piecewise constant function."""
     return F.zeros(g.shape, g.dtype)
 
@@ -68,7 +72,7 @@ def add(x: Array, y: Array) -> Array:
         >>> lucid.add(lucid.tensor([1.0, 2.0]), 10)
         tensor([11., 12.])
         >>> lucid.add(lucid.tensor([1.0, 2.0]), lucid.tensor([1.0, 1.0]), alpha=0.5)
-        tensor([1.5, 2.5])
+        tensor([1.5000, 2.5000])
     """
 
 
@@ -130,7 +134,7 @@ def div(x: Array, y: Array) -> Array:
 
     Example:
         >>> lucid.div(lucid.tensor([7.0, -7.0]), 2)
-        tensor([ 3.5, -3.5])
+        tensor([ 3.5000, -3.5000])
         >>> lucid.div(lucid.tensor([7, -7]), 2, rounding_mode="trunc")
         tensor([ 3, -3])
     """
@@ -234,7 +238,7 @@ def pow(x: Array, y: Array) -> Array:
         >>> lucid.pow(lucid.tensor([1.0, 2.0, 3.0]), 2)
         tensor([1., 4., 9.])
         >>> lucid.pow(2, lucid.tensor([0.0, 0.5, 3.0]))
-        tensor([1.    , 1.4142, 8.    ])
+        tensor([1.0000, 1.4142, 8.0000])
     """
     array = x if isinstance(x, Array) else y
     if array.dtype.kind in "iu" and np.any(np.less(y, 0)):
@@ -242,7 +246,7 @@ def pow(x: Array, y: Array) -> Array:
     return B.pow(x, y)
 
 
-def _pow_x(F: Any, g: Any, x: Any, y: Any) -> Any:  # noqa: N803
+def _pow_x(F: Any, g: Any, x: Any, y: Any) -> Any:
     # An exponent of 0 makes a constant, also at 0 where x ** -1 is infinite.
     if not hasattr(y, "dtype"):
         if y == 0:
@@ -252,7 +256,7 @@ def _pow_x(F: Any, g: Any, x: Any, y: Any) -> Any:  # noqa: N803
     return F.where(F.eq(y, 0), 0.0, F.mul(g, conjugated(F, slope)))
 
 
-def _pow_y(F: Any, g: Any, x: Any, y: Any, out: Any) -> Any:  # noqa: N803
+def _pow_y(F: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
     if not hasattr(x, "dtype"):
         if x == 0:
             return F.where(F.ge(y, 0), 0.0, F.mul(g, -np.inf)) if not is_complex(out) else (
@@ -339,7 +343,7 @@ def sign(x: Array) -> Array:
     return x.copy() if x.dtype.kind == "b" else B.sign(x)
 
 
-def _sign_rule(F: Any, g: Any, x: Any, out: Any) -> Any:  # noqa: N803
+def _sign_rule(F: Any, g: Any, x: Any, out: Any) -> Any:
     if not is_complex(x):
         return zeros_like_gradient(F, g)
     # What of the gradient is at right angles to x, as the direction alone matters.
@@ -374,7 +378,7 @@ def reciprocal(x: Array) -> Array:
 
     Example:
         >>> lucid.reciprocal(lucid.tensor([4.0, -0.5]))
-        tensor([ 0.25, -2.  ])
+        tensor([ 0.2500, -2.0000])
     """
 
 
@@ -388,7 +392,7 @@ def addcmul(x: Array, tensor1: Array, tensor2: Array, value: Any = 1) -> Array:
 
     Example:
         >>> lucid.addcmul(lucid.zeros(2), lucid.tensor([1.0, 2.0]), lucid.tensor([3.0, 4.0]), 0.5)
-        tensor([1.5, 4. ])
+        tensor([1.5000, 4.0000])
     """
     x, tensor1, tensor2 = promoted(x, tensor1, tensor2)
     return B.add(x, B.mul(_scaled("addcmul", tensor1, value, "value"), tensor2))
@@ -417,7 +421,7 @@ def addcdiv(x: Array, tensor1: Array, tensor2: Array, value: Any = 1) -> Array:
 
     Example:
         >>> lucid.addcdiv(lucid.zeros(2), lucid.tensor([1.0, 2.0]), lucid.tensor([4.0, 4.0]), 2)
-        tensor([0.5, 1. ])
+        tensor([0.5000, 1.0000])
     """
     if tensor1.dtype.kind in "iub" and tensor2.dtype.kind in "iub":
         raise RuntimeError(
@@ -427,7 +431,7 @@ def addcdiv(x: Array, tensor1: Array, tensor2: Array, value: Any = 1) -> Array:
     return B.add(x, B.div(_scaled("addcdiv", tensor1, value, "value"), tensor2))
 
 
-def _addcdiv_2(F: Any, g: Any, tensor1: Any, tensor2: Any, value: Any) -> Any:  # noqa: N803
+def _addcdiv_2(F: Any, g: Any, tensor1: Any, tensor2: Any, value: Any) -> Any:
     slope = F.div(F.mul(tensor1, -value), F.square(tensor2))
     return F.mul(g, conjugated(F, slope))
 
@@ -451,10 +455,18 @@ def lerp(x: Array, end: Array, weight: Any) -> Array:
 
     Example:
         >>> lucid.lerp(lucid.tensor([0.0, 10.0]), lucid.tensor([10.0, 20.0]), 0.25)
-        tensor([ 2.5, 12.5])
+        tensor([ 2.5000, 12.5000])
     """
     x, end, weight = promoted(x, end, weight)
-    return B.add(x, B.mul(B.sub(end, x), weight))
+    step = B.sub(end, x)
+    # From the nearer end, so that weight 1 gives `end` itself.
+    near_end = np.abs(weight) >= 0.5
+    if not np.any(near_end):
+        return B.add(x, B.mul(step, weight))
+    from_end = B.sub(end, B.mul(step, 1 - weight))
+    if np.all(near_end):
+        return from_end
+    return np.where(near_end, from_end, B.add(x, B.mul(step, weight)))
 
 
 lerp.gradient(
@@ -580,7 +592,7 @@ def frac(x: Array) -> Array:
 
     Example:
         >>> lucid.frac(lucid.tensor([1.5, -1.25]))
-        tensor([ 0.5 , -0.25])
+        tensor([ 0.5000, -0.2500])
     """
     if x.dtype.kind not in "f":
         raise RuntimeError(f"frac: x must be floating point; got {x.dtype}")
@@ -615,7 +627,7 @@ def clamp(x: Array, min: Any = None, max: Any = None) -> Array:
 
     Example:
         >>> lucid.clamp(lucid.tensor([-1.0, 0.5, 2.0]), 0, 1)
-        tensor([0. , 0.5, 1. ])
+        tensor([0.0000, 0.5000, 1.0000])
     """
     if min is None and max is None:
         raise ValueError("clamp: at least one of min and max must be given")
@@ -627,19 +639,19 @@ def clamp(x: Array, min: Any = None, max: Any = None) -> Array:
     return x if max is None else B.minimum(x, max)
 
 
-def _clamp_x(F: Any, g: Any, x: Any, min: Any, max: Any) -> Any:  # noqa: N803
+def _clamp_x(F: Any, g: Any, x: Any, min: Any, max: Any) -> Any:
     if min is None:
         return F.where(F.le(x, max), g, 0.0)
     inside = F.ge(x, min)
     return F.where(inside if max is None else F.logical_and(inside, F.le(x, max)), g, 0.0)
 
 
-def _clamp_min(F: Any, g: Any, x: Any, min: Any, max: Any) -> Any:  # noqa: N803
+def _clamp_min(F: Any, g: Any, x: Any, min: Any, max: Any) -> Any:
     taken = F.lt(x, min)
     return F.where(taken if max is None else F.logical_and(taken, F.lt(min, max)), g, 0.0)
 
 
-def _clamp_max(F: Any, g: Any, x: Any, min: Any, max: Any) -> Any:  # noqa: N803
+def _clamp_max(F: Any, g: Any, x: Any, min: Any, max: Any) -> Any:
     taken = F.gt(x, max)
     return F.where(taken if min is None else F.logical_or(taken, F.gt(min, max)), g, 0.0)
 
@@ -703,7 +715,7 @@ def minimum(x: Array, y: Array) -> Array:
     """
 
 
-def _share(F: Any, g: Any, loses: Any, ties: Any) -> Any:  # noqa: N803
+def _share(F: Any, g: Any, loses: Any, ties: Any) -> Any:
     """The part of the gradient for the operand that ``loses`` here and ties there."""
     return F.where(loses, 0.0, F.where(ties, F.mul(g, 0.5), g))
 
@@ -742,7 +754,7 @@ def fmin(x: Array, y: Array) -> Array:
     """
 
 
-def _first_wins(F: Any, x: Any, y: Any, compare: Any) -> Any:  # noqa: N803
+def _first_wins(F: Any, x: Any, y: Any, compare: Any) -> Any:
     # A Python number is no NaN unless it is not equal to itself.
     missing = F.isnan(y) if hasattr(y, "dtype") else y != y
     return F.logical_or(compare(x, y), missing) if hasattr(y, "dtype") or missing else (
@@ -777,10 +789,11 @@ def where(condition: Array, x: Any = None, y: Any = None) -> Any:
         return np.nonzero(np.atleast_1d(condition))
     if x is None or y is None:
         raise TypeError("where: x and y must be given together")
+    if isinstance(condition, np.bool_):  # what NumPy makes of a comparison of 0-d arrays
+        condition = np.asarray(condition)
     if not isinstance(condition, Array) or condition.dtype.kind not in "bu":
-        raise TypeError(
-            f"where: condition must be a bool tensor; got {getattr(condition, 'dtype', condition)!r}"
-        )
+        found = getattr(condition, "dtype", condition)
+        raise TypeError(f"where: condition must be a bool tensor; got {found!r}")
     if isinstance(x, Array) or isinstance(y, Array):
         x, y = promoted(x, y)
     if not isinstance(x, Array) and not isinstance(y, Array):
@@ -882,7 +895,7 @@ def heaviside(x: Array, values: Any) -> Array:
 
     Example:
         >>> lucid.heaviside(lucid.tensor([-1.0, 0.0, 2.0]), lucid.tensor(0.5))
-        tensor([0. , 0.5, 1. ])
+        tensor([0.0000, 0.5000, 1.0000])
     """
     x, values = promoted(x, values)
     return B.heaviside(x, values).astype(x.dtype, copy=False)
@@ -975,7 +988,7 @@ def angle(x: Array) -> Array:
     return np.where(np.isnan(x), x, np.where(x < 0, x.dtype.type(np.pi), x.dtype.type(0)))
 
 
-def _angle_rule(F: Any, g: Any, x: Any) -> Any:  # noqa: N803
+def _angle_rule(F: Any, g: Any, x: Any) -> Any:
     if not is_complex(x):
         return zeros_like_gradient(F, g)
     size = F.square(F.abs(x))

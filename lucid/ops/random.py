@@ -1,7 +1,7 @@
 """Random numbers: generators of lucid's own, never NumPy's global one.
 
 The same seed gives the same bits, whatever the number of threads. float32 numbers are drawn as
-such. Every function takes ``generator=``; without it the one that :func:`manual_seed` seeds is used.
+such. Every function takes ``generator=``; without it, the one that :func:`manual_seed` seeds.
 """
 
 from __future__ import annotations
@@ -255,7 +255,9 @@ def rand(
     """
     as_device(device)
     shape = _sizes(sizes, size, "rand")
-    return _finish(_uniform(_source(generator, "rand"), shape, _floating(dtype, "rand")), requires_grad)
+    return _finish(
+        _uniform(_source(generator, "rand"), shape, _floating(dtype, "rand")), requires_grad
+    )
 
 
 def randn(
@@ -265,7 +267,9 @@ def randn(
     """Standard normal: mean 0, variance 1. The arguments are those of :func:`rand`."""
     as_device(device)
     shape = _sizes(sizes, size, "randn")
-    return _finish(_normal(_source(generator, "randn"), shape, _floating(dtype, "randn")), requires_grad)
+    return _finish(
+        _normal(_source(generator, "randn"), shape, _floating(dtype, "randn")), requires_grad
+    )
 
 
 def rand_like(
@@ -283,14 +287,18 @@ def randn_like(
 ) -> Tensor:  # fmt: skip
     """:func:`randn` in the shape and dtype of ``x``."""
     shape, dtype = _like(x, dtype, "randn_like")
-    return randn(shape, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad)
+    return randn(
+        shape, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad
+    )
 
 
 def randint(
     low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None,
     dtype: Any = None, device: Any = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Integers in [low, high), each as likely: ``randint(low, high, size)``, ``randint(high, size)``.
+    """Integers in [low, high), each as likely.
+
+    ``randint(low, high, size)``, or ``randint(high, size)`` with low = 0.
 
     Raises:
         ValueError: ``low`` is not below ``high``.
@@ -358,7 +366,9 @@ def _uniform_between(
 ) -> Array:
     if not low <= high or not np.isfinite(high - low):
         raise ValueError(f"{caller}: low must not be above high, both finite; got {low} and {high}")
-    return _uniform(_source(generator, caller), shape, dtype) * dtype.type(high - low) + dtype.type(low)
+    return _uniform(_source(generator, caller), shape, dtype) * dtype.type(high - low) + dtype.type(
+        low
+    )
 
 
 def normal(
@@ -407,7 +417,9 @@ def bernoulli(
 def _hits(chance: Any, shape: tuple[int, ...], generator: Any, caller: str) -> Array:
     chance = np.asarray(chance)
     if not ((chance >= 0) & (chance <= 1)).all():
-        raise ValueError(f"{caller}: probabilities must lie in [0, 1]; got {chance.min()} to {chance.max()}")
+        raise ValueError(
+            f"{caller}: probabilities must lie in [0, 1]; got {chance.min()} to {chance.max()}"
+        )
     double = chance.dtype == np.float64 and chance.ndim > 0
     draw = dtypes.float64 if double else dtypes.float32
     return _uniform(_source(generator, caller), shape, draw) < chance
@@ -439,7 +451,7 @@ def _exponential(
 ) -> Array:
     if not rate > 0:
         raise ValueError(f"{caller}: the rate must be positive; got {rate}")
-    source = _source(generator, caller)
+    source: Any = _source(generator, caller)
     out = _draw(lambda shape, dtype: source.standard_exponential(shape, dtype), shape, dtype)
     return out / dtype.type(rate)
 
@@ -476,7 +488,9 @@ def multinomial(
     if replacement:
         levels = rows.cumsum(1)
         draws = source.random((len(rows), num_samples)) * levels[:, -1:]
-        found = [np.searchsorted(level, draw, "right") for level, draw in zip(levels, draws, strict=True)]
+        found = [
+            np.searchsorted(level, draw, "right") for level, draw in zip(levels, draws, strict=True)
+        ]
         last = [np.flatnonzero(row)[-1] for row in rows]
         out = np.minimum(np.array(found).reshape(draws.shape), np.array(last)[:, None])
     else:
@@ -616,6 +630,4 @@ FUNCTIONS = (
     "Generator default_generator manual_seed seed initial_seed get_rng_state set_rng_state rand "
     "randn randint rand_like randn_like randint_like normal bernoulli poisson multinomial randperm"
 ).split()
-METHODS = (
-    "bernoulli multinomial uniform_ normal_ exponential_ bernoulli_ random_"
-).split()
+METHODS = ("bernoulli multinomial uniform_ normal_ exponential_ bernoulli_ random_").split()

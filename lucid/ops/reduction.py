@@ -134,7 +134,7 @@ def mean(x: Array, dim: Any = None, keepdim: bool = False, dtype: Any = None) ->
 
     Example:
         >>> lucid.mean(lucid.tensor([[1.0, 2.0], [3.0, 5.0]]), 0)
-        tensor([2. , 3.5])
+        tensor([2.0000, 3.5000])
     """
     if dtype is not None:
         x = x.astype(dtypes.as_dtype(dtype, "mean"), copy=False)
@@ -157,7 +157,7 @@ def _mean(x: Array, axes: Any, keepdim: bool) -> Array:
     return B.mean(x, axes, keepdim)
 
 
-def _mean_rule(F: Any, g: Any, x_shape: Any, dim: Any, keepdim: bool) -> Any:  # noqa: N803
+def _mean_rule(F: Any, g: Any, x_shape: Any, dim: Any, keepdim: bool) -> Any:
     return F.spread(F.div(g, _count(x_shape, dim, "mean")), x_shape, dim, keepdim)
 
 
@@ -238,7 +238,7 @@ def _prod_backward_kernel(g: Array, x: Array, dim: int | None, keepdim: bool) ->
     return B.mul(spread.op.forward(g, x.shape, dim, keepdim), conjugated(ARRAYS, others))
 
 
-def _prod_backward(F: Any, g: Any, x: Any, dim: int | None, keepdim: bool) -> Any:  # noqa: N803
+def _prod_backward(F: Any, g: Any, x: Any, dim: int | None, keepdim: bool) -> Any:
     """The same, differentiable: by division or, where there are zeros, by leaving one out."""
     if dim is None or len(x.shape) == 0:
         g, rows = F.reshape(g, (1,)), F.reshape(x, (1, -1))
@@ -318,12 +318,12 @@ def _degrees(
     return dim, count if count > 0 else 0
 
 
-def _deviation(F: Any, x: Any, dim: Any) -> Any:  # noqa: N803
+def _deviation(F: Any, x: Any, dim: Any) -> Any:
     return F.sub(x, F.spread(F.mean(x, dim, True), x.shape, dim, True))
 
 
 def _var_rule(
-    F: Any, g: Any, x: Any, dim: Any, unbiased: Any, keepdim: bool, correction: Any  # noqa: N803
+    F: Any, g: Any, x: Any, dim: Any, unbiased: Any, keepdim: bool, correction: Any
 ) -> Any:
     dim, divisor = _degrees(x.shape, dim, unbiased, correction, "var")
     slope = F.div(F.mul(_deviation(F, x, dim), 2), divisor)
@@ -355,7 +355,7 @@ def std(
 
 
 def _std_rule(
-    F: Any, g: Any, x: Any, out: Any, dim: Any, unbiased: Any, keepdim: bool,  # noqa: N803
+    F: Any, g: Any, x: Any, out: Any, dim: Any, unbiased: Any, keepdim: bool,
     correction: Any,
 ) -> Any:  # fmt: skip
     dim, divisor = _degrees(x.shape, dim, unbiased, correction, "std")
@@ -415,7 +415,7 @@ def _check_not_empty(name: str, x: Array, dim: Any) -> None:
 
 
 def _shared_rule(
-    F: Any, g: Any, x: Any, out: Any, dim: Any, keepdim: bool  # noqa: N803
+    F: Any, g: Any, x: Any, out: Any, dim: Any, keepdim: bool
 ) -> Any:
     """The gradient in equal parts to all elements that have the chosen value."""
     chosen = F.eq(x, F.spread(out, x.shape, dim, keepdim))
@@ -518,13 +518,13 @@ place.gradient(x=lambda F, g, indices, dim, keepdim: F.pick(g, indices, dim, kee
 
 
 def selection_rule(
-    F: Any, g: Any, x_shape: Any, out: Any, dim: int, keepdim: bool  # noqa: N803
+    F: Any, g: Any, x_shape: Any, out: Any, dim: int, keepdim: bool
 ) -> Any:
     """The rule of a reduction that returns ``(values, indices)``: back to where they stood."""
     return None if g[0] is None else F.place(g[0], out[1], x_shape, dim, keepdim)
 
 
-def arrangement_rule(F: Any, g: Any, x_shape: Any, out: Any, dim: int) -> Any:  # noqa: N803
+def arrangement_rule(F: Any, g: Any, x_shape: Any, out: Any, dim: int) -> Any:
     """`selection_rule` of an operation that keeps the dimension."""
     return None if g[0] is None else F.place(g[0], out[1], x_shape, dim, True)
 
@@ -630,7 +630,9 @@ def min(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     return _choose("min", amin, min_along, minimum, x, dim, keepdim)
 
 
-def _choose(name: str, of_all: Any, along: Any, of_two: Any, x: Any, dim: Any, keepdim: bool) -> Any:
+def _choose(
+    name: str, of_all: Any, along: Any, of_two: Any, x: Any, dim: Any, keepdim: bool
+) -> Any:
     if isinstance(dim, Tensor):
         return of_two(x, dim)
     if dim is not None:
@@ -742,7 +744,8 @@ def _cumprod_backward_kernel(g: Array, x: Array, out: Array, dim: int) -> Array:
     """
     if x.ndim == 0:
         return g.copy()
-    g, x, out = (np.moveaxis(z, dim, -1) for z in (g, conjugated(ARRAYS, x), conjugated(ARRAYS, out)))
+    x, out = conjugated(ARRAYS, x), conjugated(ARRAYS, out)
+    g, x, out = (np.moveaxis(z, dim, -1) for z in (g, x, out))
     zeros = x == 0
     first = zeros & (np.cumsum(zeros, -1) == 1)
     filled = np.where(zeros, x.dtype.type(1), x)
@@ -757,7 +760,7 @@ def _cumprod_backward_kernel(g: Array, x: Array, out: Array, dim: int) -> Array:
     return np.moveaxis(result.astype(g.dtype, copy=False), -1, dim)
 
 
-def _cumprod_backward(F: Any, g: Any, x: Any, out: Any, dim: int) -> Any:  # noqa: N803
+def _cumprod_backward(F: Any, g: Any, x: Any, out: Any, dim: int) -> Any:
     """The same, differentiable: by division or, where there are zeros, by leaving one out."""
     if len(x.shape) == 0:
         return g
@@ -783,7 +786,7 @@ def logcumsumexp(x: Array, dim: int) -> Array:
 
     Example:
         >>> lucid.logcumsumexp(lucid.tensor([0.0, 0.0, 0.0]), 0)
-        tensor([0.    , 0.6931, 1.0986])
+        tensor([0.0000, 0.6931, 1.0986])
     """
     if x.dtype.kind != "f":
         raise RuntimeError(f"logcumsumexp: x must be floating point; got {x.dtype}")
@@ -799,7 +802,7 @@ def _logcumsumexp_backward_kernel(g: Array, x: Array, out: Array, dim: int) -> A
     return B.sub(part(1), part(-1)).astype(g.dtype, copy=False)
 
 
-def _logcumsumexp_backward(F: Any, g: Any, x: Any, out: Any, dim: int) -> Any:  # noqa: N803
+def _logcumsumexp_backward(F: Any, g: Any, x: Any, out: Any, dim: int) -> Any:
     """The same, differentiable: each element's share in each later sum."""
     if len(x.shape) == 0:
         return g
@@ -913,7 +916,7 @@ def logsumexp(x: Array, dim: Any = None, keepdim: bool = False) -> Array:
 
     Example:
         >>> lucid.logsumexp(lucid.tensor([1000.0, 1000.0]), 0)
-        tensor(1000.6931)
+        tensor(1000.6932)
     """
     axes = _axes(dim, x.ndim, "logsumexp")
     if x.size == 0:
@@ -925,7 +928,7 @@ def logsumexp(x: Array, dim: Any = None, keepdim: bool = False) -> Array:
 
 
 def _logsumexp_rule(
-    F: Any, g: Any, x: Any, out: Any, dim: Any, keepdim: bool  # noqa: N803
+    F: Any, g: Any, x: Any, out: Any, dim: Any, keepdim: bool
 ) -> Any:
     base = F.where(F.eq(out, -np.inf), 0.0, out)  # -inf alone has no share, not NaN
     share = F.exp(F.sub(x, F.spread(base, x.shape, dim, keepdim)))
@@ -1001,7 +1004,7 @@ def _power_mean(size: Array, order: float, axes: Any, keepdim: bool) -> Array:
 
 
 def _norm_rule(
-    F: Any, g: Any, x: Any, out: Any, p: Any, dim: Any, keepdim: bool  # noqa: N803
+    F: Any, g: Any, x: Any, out: Any, p: Any, dim: Any, keepdim: bool
 ) -> Any:
     order = _order(p)
     if order == 0:
@@ -1154,7 +1157,9 @@ def _quantile(
         )
     fractions = np.asarray(q._data if isinstance(q, Tensor) else q, np.float64)
     if fractions.ndim > 1 or not ((fractions >= 0) & (fractions <= 1)).all():
-        raise ValueError(f"{name}: q must be a number or a 1-D tensor of numbers in [0, 1]; got {q}")
+        raise ValueError(
+            f"{name}: q must be a number or a 1-D tensor of numbers in [0, 1]; got {q}"
+        )
     along = 0 if dim is None else one_dim(dim, x.ndim, name)
     rows = TENSORS.reshape(x, (-1,)) if dim is None or x.ndim == 0 else x
     size = rows.shape[along]

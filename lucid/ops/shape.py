@@ -49,7 +49,7 @@ reshape.gradient(x=lambda F, g, x_shape: F.reshape(g, x_shape))
 
 
 def view(x: Tensor, *shape: Any, dtype: Any = None) -> Tensor:
-    """The same memory in another shape, or read as another dtype: ``x.view(2, -1)``, ``x.view(dtype)``.
+    """The same memory in another shape, ``x.view(2, -1)``, or as another dtype, ``x.view(dtype)``.
 
     Raises:
         ShapeError: the sizes do not fit, or the strides would need a copy: use ``reshape``.
@@ -190,7 +190,7 @@ def _order(order: Any, ndim: int) -> tuple[int, ...]:
     return found
 
 
-def _permute_rule(F: Any, g: Any, dims: Any) -> Any:  # noqa: N803
+def _permute_rule(F: Any, g: Any, dims: Any) -> Any:
     order = _order(dims, len(dims))
     return F.permute(g, tuple([order.index(i) for i in range(len(order))]))
 
@@ -283,7 +283,7 @@ def unsqueeze(x: Array, dim: int) -> Array:
         (2, 3, 1)
     """
     at = one_dim(dim, x.ndim + 1, "unsqueeze")
-    return x.reshape(x.shape[:at] + (1,) + x.shape[at:])
+    return x.reshape((*x.shape[:at], 1, *x.shape[at:]))
 
 
 unsqueeze.gradient(x=lambda F, g, x_shape: F.reshape(g, x_shape))
@@ -303,14 +303,17 @@ def _at_least(name: str, place: Any) -> Any:
 atleast_1d = _at_least("atleast_1d", lambda x: reshape(x, (1,)) if x.ndim == 0 else x)
 atleast_1d.__doc__ = """Each tensor with at least 1 dimension; a tuple if several are given."""
 atleast_2d = _at_least(
-    "atleast_2d", lambda x: reshape(x, (1, 1)) if x.ndim == 0 else unsqueeze(x, 0) if x.ndim == 1 else x
+    "atleast_2d",
+    lambda x: reshape(x, (1, 1)) if x.ndim == 0 else unsqueeze(x, 0) if x.ndim == 1 else x,
 )
 atleast_2d.__doc__ = """Each tensor with at least 2 dimensions; a vector becomes a row."""
 atleast_3d = _at_least(
     "atleast_3d",
     lambda x: reshape(x, ((1, 1, 1), (1, *x.shape, 1), (*x.shape, 1))[x.ndim]) if x.ndim < 3 else x,
 )
-atleast_3d.__doc__ = """Each tensor with at least 3 dimensions; a matrix gets a last one of size 1."""
+atleast_3d.__doc__ = (
+    """Each tensor with at least 3 dimensions; a matrix gets a last one of size 1."""
+)
 
 
 # -------------------------------------------------------------------- broadcasting
@@ -351,9 +354,7 @@ def expand(x: Tensor, *sizes: Any) -> Tensor:
         raise ShapeError(f"expand: {shape} has fewer sizes than x has dimensions; x has {old}")
     if any(n == -1 for n in shape[:lead]):
         raise ShapeError(f"expand: -1 is not allowed for a new dimension; got {shape} for {old}")
-    return broadcast_to(
-        x, tuple([old[i - lead] if n == -1 else n for i, n in enumerate(shape)])
-    )
+    return broadcast_to(x, tuple([old[i - lead] if n == -1 else n for i, n in enumerate(shape)]))
 
 
 def expand_as(x: Tensor, other: Tensor) -> Tensor:
@@ -424,9 +425,7 @@ def take_view(x: Array, chain: Any) -> Array:
     return x
 
 
-take_view.gradient(
-    x=lambda F, g, x_shape, chain: F.write_view(F.zeros(x_shape, g.dtype), g, chain)
-)
+take_view.gradient(x=lambda F, g, x_shape, chain: F.write_view(F.zeros(x_shape, g.dtype), g, chain))
 
 
 @operation(2)
@@ -463,8 +462,8 @@ def array_of(x: Any, caller: str, name: str = "x") -> Array:
 
 
 FUNCTIONS = (
-    "reshape flatten unflatten ravel transpose swapaxes swapdims permute movedim moveaxis t adjoint "
-    "squeeze unsqueeze atleast_1d atleast_2d atleast_3d broadcast_to broadcast_tensors "
+    "reshape flatten unflatten ravel transpose swapaxes swapdims permute movedim moveaxis t "
+    "adjoint squeeze unsqueeze atleast_1d atleast_2d atleast_3d broadcast_to broadcast_tensors "
     "broadcast_shapes diagonal"
 ).split()
 METHODS = (

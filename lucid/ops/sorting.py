@@ -180,7 +180,8 @@ def mode_along(x: Array, dim: int = -1, keepdim: bool = False) -> tuple[Array, A
     if x.shape[dim] == 0:
         raise IndexError(f"mode: x must have elements to choose from; its shape is {x.shape}")
     order = np.argsort(x, axis=dim, kind="stable")
-    order, rows = np.moveaxis(order, dim, -1), np.moveaxis(np.take_along_axis(x, order, dim), dim, -1)
+    rows = np.moveaxis(np.take_along_axis(x, order, dim), dim, -1)
+    order = np.moveaxis(order, dim, -1)
     # Length of the run of equal elements up to each place; the first longest run wins.
     places = np.arange(rows.shape[-1])
     starts = np.ones(rows.shape, bool)
@@ -221,8 +222,7 @@ def unique_parts(x: Array, consecutive: bool, dim: int | None) -> tuple[Array, A
     rows = x.reshape(-1) if dim is None or x.ndim == 0 else np.moveaxis(x, dim, 0)
     starts = np.ones(len(rows), bool)
     if len(rows):
-        changed = rows[1:] != rows[:-1]
-        starts[1:] = changed.reshape(len(rows) - 1, -1).any(axis=1)
+        starts[1:] = (rows[1:] != rows[:-1]).any(axis=tuple(range(1, rows.ndim)))
     begin = np.flatnonzero(starts)
     values = rows[begin] if dim is None or x.ndim == 0 else np.moveaxis(rows[begin], 0, dim)
     inverse = np.cumsum(starts) - 1
@@ -439,7 +439,9 @@ def _limits(name: str, x: Array, low: float, high: float) -> tuple[float, float]
     if not (np.isfinite(low) and np.isfinite(high)):
         raise RuntimeError(f"{name}: the range of the bins must be finite; got [{low}, {high}]")
     if low > high:
-        raise RuntimeError(f"{name}: the range's end must not be below its start; got {low}, {high}")
+        raise RuntimeError(
+            f"{name}: the range's end must not be below its start; got [{low}, {high}]"
+        )
     return (low - 1, high + 1) if low == high else (low, high)
 
 
@@ -507,7 +509,7 @@ def histogram(
 
     Example:
         >>> lucid.histogram(lucid.tensor([1.0, 2.0, 1.0]), bins=2, range=(0.0, 3.0))
-        Histogram(hist=tensor([2., 1.]), bin_edges=tensor([0. , 1.5, 3. ]))
+        Histogram(hist=tensor([2., 1.]), bin_edges=tensor([0.0000, 1.5000, 3.0000]))
     """
     if not isinstance(x, Tensor) or x.dtype.kind != "f":
         raise TypeError(f"histogram: x must be a floating-point Tensor; got {x!r}")

@@ -46,10 +46,9 @@ class Adagrad(Optimizer):
     Stochastic Optimization", 2011.
 
     Example:
-        >>> from lucid import Tensor
-        >>> weight = Tensor([1.0, 2.0], requires_grad=True)
-        >>> optimizer = Adagrad([weight], lr=0.1)
-        >>> weight.grad = Tensor([0.5, -3.0])
+        >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = lucid.optim.Adagrad([weight], lr=0.1)
+        >>> weight.grad = lucid.Tensor([0.5, -3.0])
         >>> optimizer.step()
         >>> [round(w, 3) for w in weight.tolist()]
         [0.9, 2.1]
@@ -129,10 +128,9 @@ class Adadelta(Optimizer):
     Source: Zeiler, "ADADELTA: An Adaptive Learning Rate Method", 2012.
 
     Example:
-        >>> from lucid import Tensor
-        >>> weight = Tensor([1.0, 2.0], requires_grad=True)
-        >>> optimizer = Adadelta([weight])
-        >>> weight.grad = Tensor([0.5, -3.0])
+        >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = lucid.optim.Adadelta([weight])
+        >>> weight.grad = lucid.Tensor([0.5, -3.0])
         >>> optimizer.step()
         >>> [round(w, 3) for w in weight.tolist()]
         [0.997, 2.003]

@@ -49,10 +49,9 @@ class Adam(Optimizer):
     & Kumar, "On the Convergence of Adam and Beyond", 2018.
 
     Example:
-        >>> from lucid import Tensor
-        >>> weight = Tensor([1.0, 2.0], requires_grad=True)
-        >>> optimizer = Adam([weight], lr=0.1)
-        >>> weight.grad = Tensor([0.5, -3.0])
+        >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = lucid.optim.Adam([weight], lr=0.1)
+        >>> weight.grad = lucid.Tensor([0.5, -3.0])
         >>> optimizer.step()
         >>> [round(w, 3) for w in weight.tolist()]
         [0.9, 2.1]
@@ -144,10 +143,9 @@ class AdamW(Adam):
     Source: Loshchilov & Hutter, "Decoupled Weight Decay Regularization", 2019.
 
     Example:
-        >>> from lucid import Tensor
-        >>> weight = Tensor([1.0, 2.0], requires_grad=True)
-        >>> optimizer = AdamW([weight], lr=0.1, weight_decay=0.5)
-        >>> weight.grad = Tensor([0.5, -3.0])
+        >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = lucid.optim.AdamW([weight], lr=0.1, weight_decay=0.5)
+        >>> weight.grad = lucid.Tensor([0.5, -3.0])
         >>> optimizer.step()
         >>> [round(w, 3) for w in weight.tolist()]
         [0.85, 2.0]
@@ -208,10 +206,9 @@ class Adamax(Optimizer):
     Source: Kingma & Ba, "Adam: A Method for Stochastic Optimization", 2015.
 
     Example:
-        >>> from lucid import Tensor
-        >>> weight = Tensor([1.0, 2.0], requires_grad=True)
-        >>> optimizer = Adamax([weight], lr=0.1)
-        >>> weight.grad = Tensor([0.5, -3.0])
+        >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = lucid.optim.Adamax([weight], lr=0.1)
+        >>> weight.grad = lucid.Tensor([0.5, -3.0])
         >>> optimizer.step()
         >>> [round(w, 3) for w in weight.tolist()]
         [0.9, 2.1]
@@ -298,10 +295,9 @@ class NAdam(Optimizer):
     Source: Dozat, "Incorporating Nesterov Momentum into Adam", 2016.
 
     Example:
-        >>> from lucid import Tensor
-        >>> weight = Tensor([1.0, 2.0], requires_grad=True)
-        >>> optimizer = NAdam([weight], lr=0.1)
-        >>> weight.grad = Tensor([0.5, -3.0])
+        >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = lucid.optim.NAdam([weight], lr=0.1)
+        >>> weight.grad = lucid.Tensor([0.5, -3.0])
         >>> optimizer.step()
         >>> [round(w, 3) for w in weight.tolist()]
         [0.894, 2.106]
@@ -401,10 +397,9 @@ class RAdam(Optimizer):
     Source: Liu et al., "On the Variance of the Adaptive Learning Rate and Beyond", 2020.
 
     Example:
-        >>> from lucid import Tensor
-        >>> weight = Tensor([1.0, 2.0], requires_grad=True)
-        >>> optimizer = RAdam([weight], lr=0.1)
-        >>> weight.grad = Tensor([0.5, -3.0])
+        >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = lucid.optim.RAdam([weight], lr=0.1)
+        >>> weight.grad = lucid.Tensor([0.5, -3.0])
         >>> optimizer.step()
         >>> [round(w, 3) for w in weight.tolist()]
         [0.95, 2.3]

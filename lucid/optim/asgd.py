@@ -48,10 +48,9 @@ class ASGD(Optimizer):
     Source: Polyak & Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992.
 
     Example:
-        >>> from lucid import Tensor
-        >>> weight = Tensor([1.0, 2.0], requires_grad=True)
-        >>> optimizer = ASGD([weight], lr=0.1)
-        >>> weight.grad = Tensor([0.5, -3.0])
+        >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = lucid.optim.ASGD([weight], lr=0.1)
+        >>> weight.grad = lucid.Tensor([0.5, -3.0])
         >>> optimizer.step()
         >>> [round(w, 3) for w in weight.tolist()]
         [0.95, 2.3]

@@ -221,10 +221,9 @@ class LambdaLR(LRScheduler):
         last_epoch: see :class:`LRScheduler`.
 
     Example:
-        >>> from lucid import Tensor
         >>> from lucid.optim import SGD
-        >>> optimizer = SGD([Tensor([1.0], requires_grad=True)], lr=0.1)
-        >>> scheduler = LambdaLR(optimizer, lambda t: 0.5**t)
+        >>> optimizer = lucid.optim.SGD([lucid.Tensor([1.0], requires_grad=True)], lr=0.1)
+        >>> scheduler = lucid.optim.lr_scheduler.LambdaLR(optimizer, lambda t: 0.5**t)
         >>> optimizer.step(); scheduler.step()
         >>> scheduler.get_last_lr()
         [0.05]
@@ -282,10 +281,9 @@ class StepLR(Multiplying):
         last_epoch: see :class:`LRScheduler`.
 
     Example:
-        >>> from lucid import Tensor
         >>> from lucid.optim import SGD
-        >>> optimizer = SGD([Tensor([1.0], requires_grad=True)], lr=1.0)
-        >>> scheduler = StepLR(optimizer, step_size=2, gamma=0.5)
+        >>> optimizer = lucid.optim.SGD([lucid.Tensor([1.0], requires_grad=True)], lr=1.0)
+        >>> scheduler = lucid.optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5)
         >>> rates = []
         >>> for epoch in range(5):
         ...     rates += scheduler.get_last_lr()
@@ -378,10 +376,9 @@ class LinearLR(Multiplying):
         last_epoch: see :class:`LRScheduler`.
 
     Example:
-        >>> from lucid import Tensor
         >>> from lucid.optim import SGD
-        >>> optimizer = SGD([Tensor([1.0], requires_grad=True)], lr=0.8)
-        >>> warm_up = LinearLR(optimizer, start_factor=0.25, total_iters=3)
+        >>> optimizer = lucid.optim.SGD([lucid.Tensor([1.0], requires_grad=True)], lr=0.8)
+        >>> warm_up = lucid.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.25, total_iters=3)
         >>> for epoch in range(3):
         ...     optimizer.step()
         ...     warm_up.step()
@@ -837,12 +834,11 @@ class SequentialLR(_Composed):
         milestones: the steps at which the next one begins: one fewer than schedules.
 
     Example:
-        >>> from lucid import Tensor
         >>> from lucid.optim import SGD
-        >>> optimizer = SGD([Tensor([1.0], requires_grad=True)], lr=0.1)
-        >>> warm_up = LinearLR(optimizer, start_factor=0.1, total_iters=2)
-        >>> decay = CosineAnnealingLR(optimizer, T_max=10)
-        >>> scheduler = SequentialLR(optimizer, [warm_up, decay], milestones=[2])
+        >>> optimizer = lucid.optim.SGD([lucid.Tensor([1.0], requires_grad=True)], lr=0.1)
+        >>> warm_up = lucid.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.1, total_iters=2)
+        >>> decay = lucid.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10)
+        >>> scheduler = lucid.optim.lr_scheduler.SequentialLR(optimizer, [warm_up, decay], milestones=[2])
         >>> [round(lr, 6) for lr in scheduler.get_last_lr()]
         [0.01]
     """
@@ -928,10 +924,9 @@ class ReduceLROnPlateau(LRScheduler):
         eps: a drop by no more than this is not made.
 
     Example:
-        >>> from lucid import Tensor
         >>> from lucid.optim import SGD
-        >>> optimizer = SGD([Tensor([1.0], requires_grad=True)], lr=1.0)
-        >>> scheduler = ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
+        >>> optimizer = lucid.optim.SGD([lucid.Tensor([1.0], requires_grad=True)], lr=1.0)
+        >>> scheduler = lucid.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
         >>> for loss in (3.0, 2.0, 2.0, 2.0):
         ...     scheduler.step(loss)
         >>> scheduler.get_last_lr()

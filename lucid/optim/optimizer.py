@@ -101,13 +101,13 @@ class Optimizer:
             out of range.
 
     Example:
-        >>> from lucid import Tensor
-        >>> class SignDescent(Optimizer):
+        >>> import numpy as np
+        >>> class SignDescent(lucid.optim.Optimizer):
         ...     def update(self, group, params, grads, states, grad_scale):
         ...         for param, grad in zip(params, grads):
         ...             param -= group["lr"] * np.sign(grad_scale * grad)
-        >>> weight = Tensor([1.0, 2.0], requires_grad=True)
-        >>> weight.grad = Tensor([0.5, -3.0])
+        >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
+        >>> weight.grad = lucid.Tensor([0.5, -3.0])
         >>> SignDescent([weight], {"lr": 0.5}).step()
         >>> weight.tolist()
         [0.5, 2.5]

@@ -46,10 +46,9 @@ class RMSprop(Optimizer):
     Sequences With Recurrent Neural Networks", 2013.
 
     Example:
-        >>> from lucid import Tensor
-        >>> weight = Tensor([1.0, 2.0], requires_grad=True)
-        >>> optimizer = RMSprop([weight], lr=0.1)
-        >>> weight.grad = Tensor([0.5, -3.0])
+        >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = lucid.optim.RMSprop([weight], lr=0.1)
+        >>> weight.grad = lucid.Tensor([0.5, -3.0])
         >>> optimizer.step()
         >>> [round(w, 3) for w in weight.tolist()]
         [0.0, 3.0]

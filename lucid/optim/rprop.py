@@ -49,10 +49,9 @@ class Rprop(Optimizer):
     The RPROP Algorithm", 1993.
 
     Example:
-        >>> from lucid import Tensor
-        >>> weight = Tensor([1.0, 2.0], requires_grad=True)
-        >>> optimizer = Rprop([weight], lr=0.1)
-        >>> weight.grad = Tensor([0.5, -3.0])
+        >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = lucid.optim.Rprop([weight], lr=0.1)
+        >>> weight.grad = lucid.Tensor([0.5, -3.0])
         >>> optimizer.step()
         >>> [round(w, 3) for w in weight.tolist()]
         [0.9, 2.1]

@@ -38,10 +38,9 @@ class SGD(Optimizer):
     2013.
 
     Example:
-        >>> from lucid import Tensor
-        >>> weight = Tensor([1.0, 2.0], requires_grad=True)
-        >>> optimizer = SGD([weight], lr=0.5, momentum=0.9)
-        >>> weight.grad = Tensor([1.0, -1.0])
+        >>> weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = lucid.optim.SGD([weight], lr=0.5, momentum=0.9)
+        >>> weight.grad = lucid.Tensor([1.0, -1.0])
         >>> optimizer.step()
         >>> weight.tolist()
         [0.5, 2.5]

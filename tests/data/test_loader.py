@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -92,7 +93,7 @@ def test_shuffle():
         return [first(loader), first(loader)]
 
     a, b = order(0)
-    assert sorted(sum(a, [])) == sorted(sum(b, [])) == list(range(40))
+    assert sorted(np.concatenate(a)) == sorted(np.concatenate(b)) == list(range(40))
     assert a != b
     assert order(0) == [a, b]
     assert order(1) != [a, b]
@@ -228,13 +229,13 @@ def fail(index):
         raise KeyError("five")
 
 
-class Peculiar(Exception):
+class PeculiarError(Exception):
     def __init__(self, a, b):
         super().__init__(a)
 
 
 def fail_peculiarly(index):
-    raise Peculiar("cannot be", "unpickled")
+    raise PeculiarError("cannot be", "unpickled")
 
 
 @pytest.mark.parametrize("persistent", [False, True])
@@ -242,9 +243,9 @@ def test_an_error_arrives_in_its_place(persistent):
     loader = DataLoader(Items(8, fail), 2, num_workers=2, persistent_workers=persistent)
     for _ in range(2):
         seen = []
+        batches = (seen.extend(i.tolist()) for _, i in loader)
         with pytest.raises(KeyError, match="five") as caught:
-            for _, i in loader:
-                seen.extend(i.tolist())
+            list(batches)
         assert seen == [0, 1, 2, 3]
         (note,) = caught.value.__notes__
         assert "raised in DataLoader worker 0" in note
@@ -252,7 +253,7 @@ def test_an_error_arrives_in_its_place(persistent):
 
 
 def test_an_error_that_does_not_pickle():
-    with pytest.raises(RuntimeError, match=r"(?s)worker 0.*Peculiar: cannot be"):
+    with pytest.raises(RuntimeError, match=r"(?s)worker 0.*PeculiarError: cannot be"):
         list(DataLoader(Items(2, fail_peculiarly), 2, num_workers=1))
 
 
@@ -301,14 +302,19 @@ class Info(Dataset):
 
     def __getitem__(self, index):
         info = get_worker_info()
-        drawn = random.randint(0, 2**40, ()).item(), int(np.random.randint(2**30))  # noqa: NPY002
+        drawn = random.randint(0, 2**40, ()).item(), int(np.random.randint(2**30))
         return os.environ["WORKER"], info.id, info.num_workers, info.seed, drawn, os.getpid()
 
 
 def test_worker_init_info_and_seeds():
     def draw():
         loader = DataLoader(
-            Info(), None, num_workers=2, worker_init_fn=init, generator=generator(3), collate_fn=tuple
+            Info(),
+            None,
+            num_workers=2,
+            worker_init_fn=init,
+            generator=generator(3),
+            collate_fn=tuple,
         )
         return list(loader)
 
@@ -353,6 +359,7 @@ def test_a_later_iterator_takes_persistent_workers_over():
 
 
 def test_breaking_off_ends_the_workers():
+    gc.collect()  # loaders of other tests
     for _ in DataLoader(numbers(100), 1, num_workers=2):
         break
     assert multiprocessing.active_children() == []
@@ -430,3 +437,14 @@ def test_the_grace_period_is_for_the_slow(monkeypatch):
     for _ in loader:
         break
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_model_takes_the_batches(workers):
+    """Also those that were pickled on the way: operations want NumPy's own dtype objects."""
+    model = lucid.nn.Linear(2, 1)
+    for array in (np.ones((4, 2), np.float32), np.ones((4, 2), ">f4")):
+        for collate in (None, lambda batch: np.stack(batch)):
+            for x in DataLoader(list(array), 2, num_workers=workers, collate_fn=collate):
+                batch = x if isinstance(x, lucid.Tensor) else lucid.tensor(x)
+                assert model(batch).shape == (2, 1)

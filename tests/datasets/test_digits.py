@@ -27,7 +27,8 @@ def test_split():
     digits = load_digits()
     assert [x.shape for x in digits] == [(1438, 8, 8), (1438,), (359, 8, 8), (359,)]
     assert all(isinstance(x, lucid.Tensor) for x in digits)
-    rows = np.concatenate([digits.train_images.numpy(), digits.test_images.numpy()]).reshape(1797, 64)
+    rows = np.concatenate([digits.train_images.numpy(), digits.test_images.numpy()])
+    rows = rows.reshape(1797, 64)
     images, labels = load_digits(return_tensors=False, split=False)
     found = np.concatenate([digits.train_labels.numpy(), digits.test_labels.numpy()])
     assert sorted(map(tuple, np.c_[rows, found])) == sorted(
@@ -47,9 +48,9 @@ def test_the_split_is_fixed():
 
 
 def test_it_leaves_numpys_random_state_alone():
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = np.random.get_state()[1].copy()
     load_digits()
-    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
 
 
 def test_it_is_small():

@@ -32,6 +32,18 @@ LAYERS = [
     ("RMSNorm", (6,), {}, X),
     ("RMSNorm", ((4, 6),), {"eps": 0.1}, ((3, 4, 6),)),
     ("RMSNorm", (6,), {"elementwise_affine": False}, X),
+    ("BatchNorm1d", (6,), {}, X),
+    ("BatchNorm1d", (3,), {"affine": False, "eps": 0.1}, ((4, 3, 5),)),
+    ("BatchNorm2d", (3,), {"momentum": None}, IMAGE),
+    ("BatchNorm2d", (3,), {"track_running_stats": False, "momentum": 0.3}, IMAGE),
+    ("BatchNorm3d", (2,), {"bias": False}, ((2, 2, 3, 2, 2),)),
+    ("GroupNorm", (3, 6), {"bias": False}, ((4, 6),)),
+    ("GroupNorm", (3, 6), {}, ((4, 6),)),
+    ("GroupNorm", (1, 3), {"eps": 0.1, "affine": False}, IMAGE),
+    ("InstanceNorm1d", (3,), {}, ((2, 3, 5),)),
+    ("InstanceNorm1d", (3,), {}, ((3, 5),)),
+    ("InstanceNorm2d", (3,), {"affine": True, "track_running_stats": True}, IMAGE),
+    ("InstanceNorm3d", (2,), {"eps": 0.1}, ((2, 2, 3, 2, 2),)),
     ("CELU", (), {}, X),
     ("CELU", (), {"alpha": 0.5, "inplace": True}, X),
     ("ELU", (), {}, X),
@@ -115,6 +127,8 @@ def test_against_torch(torch, name, args, kwargs, shapes, dtype):
     expected, found = seen_by(theirs)(*ins), seen_by(ours)(*mine)
     assert found.dtype == dtype
     eps = np.finfo(dtype).eps
+    if name == "Hardsigmoid":  # PyTorch's 1/6 has the precision of a float32
+        eps = np.finfo(np.float32).eps
     close = {"rtol": 64 * eps, "atol": 64 * eps}
     np.testing.assert_allclose(found.detach().numpy(), expected.detach().numpy(), **close)
     g = rng.standard_normal(found.shape).astype(dtype)
@@ -127,10 +141,8 @@ def test_against_torch(torch, name, args, kwargs, shapes, dtype):
 @pytest.mark.torch
 @pytest.mark.parametrize(("name", "args", "kwargs", "shapes"), LAYERS, ids=names(LAYERS))
 def test_repr_as_torch(torch, name, args, kwargs, shapes):
-    if name in ("CosineSimilarity", "PairwiseDistance"):
-        return  # these show nothing
     ours, theirs = getattr(nn, name)(*args, **kwargs), getattr(torch.nn, name)(*args, **kwargs)
-    assert repr(ours) == repr(theirs).replace("negative_slope", "negative_slope")
+    assert repr(ours) == repr(theirs)
 
 
 @pytest.mark.parametrize(("name", "args", "kwargs", "shapes"), LAYERS, ids=names(LAYERS))
@@ -179,6 +191,49 @@ def test_copies_and_pickles(name, args, kwargs, shapes):
         for a, b in zip(again.parameters(), module.parameters(), strict=True):
             assert a is not b
             assert not np.shares_memory(a._data, b._data)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    ("name", "args", "kwargs", "shape"),
+    [("BatchNorm1d", (3,), {}, (4, 3)), ("BatchNorm2d", (3,), {"momentum": None}, (2, 3, 4, 5)),
+     ("BatchNorm2d", (3,), {"momentum": 0.4}, (2, 3, 4, 5)),
+     ("BatchNorm1d", (3,), {"track_running_stats": False}, (4, 3)),
+     ("InstanceNorm1d", (3,), {"track_running_stats": True, "affine": True}, (2, 3, 5)),
+     ("InstanceNorm1d", (3,), {}, (2, 3, 5))],
+)  # fmt: skip
+def test_running_statistics_as_torch(torch, name, args, kwargs, shape):
+    rng = np.random.default_rng(0)
+    ours, theirs = getattr(nn, name)(*args, **kwargs), getattr(torch.nn, name)(*args, **kwargs)
+    for _ in range(3):
+        x = (rng.standard_normal(shape) * 3 + 1).astype(np.float32)
+        ours(lucid.tensor(x))
+        theirs(torch.tensor(x))
+    for key, value in theirs.state_dict().items():
+        np.testing.assert_allclose(ours.state_dict()[key].numpy(), value.numpy(), rtol=1e-5)
+    ours.eval()
+    theirs.eval()
+    x, y = lucid.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    found, expected = ours(x), theirs(y)
+    np.testing.assert_allclose(
+        found.detach().numpy(), expected.detach().numpy(), rtol=1e-5, atol=1e-6
+    )
+    (found * found).sum().backward()
+    (expected * expected).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_normalisation_errors():
+    with pytest.raises(ValueError, match="batch_norm: training needs more than one value"):
+        nn.BatchNorm1d(3)(lucid.ones(1, 3))
+    with pytest.raises(ValueError, match="BatchNorm2d: input must have 4 dimensions"):
+        nn.BatchNorm2d(3)(lucid.ones(1, 3))
+    with pytest.raises(ValueError, match="BatchNorm1d: input must have 3 channels"):
+        nn.BatchNorm1d(3)(lucid.ones(4, 2))
+    with pytest.raises(ValueError, match="num_groups must divide"):
+        nn.GroupNorm(2, 3)
+    with pytest.raises(ValueError, match="running_mean"):
+        nn.functional.batch_norm(lucid.ones(2, 3), None, None)
 
 
 # -------------------------------------------------------------------- initial values
@@ -303,7 +358,9 @@ def test_dropout_scales_what_is_left():
     assert not nn.Dropout(1.0)(x).detach().numpy().any()
 
 
-@pytest.mark.parametrize(("dims", "shape"), [(1, (8, 16, 5)), (2, (8, 16, 3, 4)), (3, (16, 2, 3, 4))])
+@pytest.mark.parametrize(
+    ("dims", "shape"), [(1, (8, 16, 5)), (2, (8, 16, 3, 4)), (3, (16, 2, 3, 4))]
+)
 def test_channel_dropout_drops_whole_channels(dims, shape):
     values = getattr(nn, f"Dropout{dims}d")(0.5)(lucid.ones(*shape)).numpy()
     rows = values.reshape(-1, int(np.prod(shape[-dims:])))
@@ -339,7 +396,7 @@ def test_rrelu():
     x = lucid.tensor([-1.0] * 1000 + [2.0])
     values = nn.RReLU(0.1, 0.3)(x).numpy()
     assert values[-1] == 2
-    assert (-0.3 <= values[:-1]).all()
+    assert (values[:-1] >= -0.3).all()
     assert (values[:-1] <= -0.1).all()
     assert len(set(values.tolist())) > 900
     np.testing.assert_allclose(nn.RReLU(0.1, 0.3).eval()(x).numpy()[0], -0.2, rtol=1e-6)

@@ -247,7 +247,12 @@ def test_contiguous():
 
 def test_method_forms():
     x = lucid.ones(2, 3, 4)
-    assert x.reshape(6, -1).shape == x.reshape((6, -1)).shape == x.reshape(shape=(6, -1)).shape == (6, 4)
+    assert (
+        x.reshape(6, -1).shape
+        == x.reshape((6, -1)).shape
+        == x.reshape(shape=(6, -1)).shape
+        == (6, 4)
+    )
     assert x.permute(2, 0, 1).shape == x.permute((2, 0, 1)).shape == x.permute(dims=(2, 0, 1)).shape
     assert x.view(4, 6).view_as(x).shape == x.reshape(24).reshape_as(x).shape == (2, 3, 4)
     assert x.flatten(-2).shape == (2, 12)
@@ -259,7 +264,11 @@ def test_method_forms():
 
 
 ERRORS = {
-    "reshape": (lambda x: x.reshape(5), ShapeError, r"reshape: shape must hold the 6 .* got \(5,\)"),
+    "reshape": (
+        lambda x: x.reshape(5),
+        ShapeError,
+        r"reshape: shape must hold the 6 .* got \(5,\)",
+    ),
     "reshape float": (lambda x: x.reshape(1.5, 4), TypeError | ShapeError, "reshape"),
     "view": (lambda x: x.t().view(6), ShapeError, "view: .* use reshape"),
     "view_as_dtype": (lambda x: x.t().view(lucid.float64), ShapeError, "view: float32"),
@@ -279,7 +288,11 @@ ERRORS = {
     "unfold": (lambda x: x.unfold(1, 4, 1), ShapeError, r"size must be in \[0, 3\]"),
     "no tensor": (lambda x: lucid.reshape([1, 2], (2,)), TypeError, "Tensor; got list"),
     "no tensor 2": (lambda x: lucid.flatten(3), TypeError, "must be a Tensor; got int"),
-    "broadcast": (lambda x: lucid.broadcast_tensors(x, lucid.ones(4)), ShapeError, "do not broadcast"),
+    "broadcast": (
+        lambda x: lucid.broadcast_tensors(x, lucid.ones(4)),
+        ShapeError,
+        "do not broadcast",
+    ),
 }
 
 

@@ -73,20 +73,37 @@ SAMPLES = [
     row("det", (BATCH,)),
     row("det", (regular((1, 1)),)),
     Sample(
-        "cofactor", (SQUARE,), call=lambda x: lucid._core.op.TENSORS.cofactor(x),
-        numpy=lambda x: np.linalg.det(x) * np.linalg.inv(x).T, dtypes="d", tolerance=20.0),
+        "cofactor",
+        (SQUARE,),
+        call=lambda x: lucid._core.op.TENSORS.cofactor(x),
+        numpy=lambda x: np.linalg.det(x) * np.linalg.inv(x).T,
+        dtypes="d",
+        tolerance=20.0,
+    ),
     row("slogdet", (BATCH,)),
-    Sample("logdet", (SQUARE,), call=lambda x: lucid.logdet(definite(x)),
-           torch=lambda x: __import__("torch").logdet(definite(x)), dtypes="d", tolerance=20.0),
+    Sample(
+        "logdet",
+        (SQUARE,),
+        call=lambda x: lucid.logdet(definite(x)),
+        torch=lambda x: __import__("torch").logdet(definite(x)),
+        dtypes="d",
+        tolerance=20.0,
+    ),
     row("solve", (BATCH, (2, 3, 2)), op="solve_matrix"),
     row("solve", (BATCH, (2, 3))),
     row("solve", (SQUARE, (3,))),
     row("solve", (SQUARE, (2, 3)), kwargs={"left": False}),
     row("solve", (BATCH, (3, 2))),
     *[
-        row("solve_triangular", (BATCH, (3, 2) if left else (2, 3)), op="triangular_solve",
-            kwargs={"upper": upper, "left": left, "unitriangular": unit})
-        for upper in (False, True) for left in (True, False) for unit in (False, True)
+        row(
+            "solve_triangular",
+            (BATCH, (3, 2) if left else (2, 3)),
+            op="triangular_solve",
+            kwargs={"upper": upper, "left": left, "unitriangular": unit},
+        )
+        for upper in (False, True)
+        for left in (True, False)
+        for unit in (False, True)
     ],
     row("cholesky", (BATCH,), op="cholesky_lower", before=definite, tolerance=100.0),
     row("cholesky", (SQUARE,), kwargs={"upper": True}, before=definite, tolerance=100.0),
@@ -109,23 +126,34 @@ SAMPLES = [
     row("lstsq", (TALL, (4, 2)), after=lambda out: out[0]),
     row("cond", (SQUARE,)),
     # PyTorch 2.13 cannot differentiate this one (it writes over what it saved).
-    Sample("cond", (SQUARE,), {"p": 1}, call=L.cond, numpy=np.linalg.cond, dtypes="d", tolerance=20.0),
+    Sample(
+        "cond", (SQUARE,), {"p": 1}, call=L.cond, numpy=np.linalg.cond, dtypes="d", tolerance=20.0
+    ),
     *[
         row("vector_norm", ((3, 4),), op="norm_along", kwargs={"ord": p, "dim": d, "keepdim": k})
         for p, d, k in (
-            (2, None, False), (2, -1, True), (1, (0, 1), False), (3, 0, False), (0.5, 1, False),
-            (0, 1, False), (math.inf, 1, False), (-math.inf, None, True), (-2, 0, False),
+            (2, None, False),
+            (2, -1, True),
+            (1, (0, 1), False),
+            (3, 0, False),
+            (0.5, 1, False),
+            (0, 1, False),
+            (math.inf, 1, False),
+            (-math.inf, None, True),
+            (-2, 0, False),
         )
     ],
     *[
         row("matrix_norm", (regular((2, 3, 2)),), kwargs={"ord": p})
         for p in ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf)
     ],
-    row("matrix_norm", (regular((2, 3, 2)),), kwargs={"ord": "nuc", "dim": (0, 1), "keepdim": True}),
+    row(
+        "matrix_norm", (regular((2, 3, 2)),), kwargs={"ord": "nuc", "dim": (0, 1), "keepdim": True}
+    ),
     row("norm", ((3, 4),)),
     row("norm", ((3, 4),), kwargs={"ord": 1}),
     row("norm", ((5,),), kwargs={"ord": 3}),
     Sample("cdist", ((2, 3), (4, 3)), torch="cdist"),
     Sample("cdist", ((2, 3), (4, 3)), {"p": 1.0}, torch="cdist"),
     Sample("dist", ((2, 3), (3,)), torch="dist"),
-]  # fmt: skip
+]

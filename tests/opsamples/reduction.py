@@ -7,7 +7,10 @@ import lucid
 from lucid.ops import reduction
 from tests.opsamples import Sample, distinct, ints, positive, real
 
-WHERE = [{}, {"dim": 1}, {"dim": -1, "keepdim": True}, {"dim": (0, 2)}, {"dim": (-1, 0), "keepdim": True}]
+WHERE = [
+    {}, {"dim": 1}, {"dim": -1, "keepdim": True}, {"dim": (0, 2)},
+    {"dim": (-1, 0), "keepdim": True},
+]  # fmt: skip
 ONE = [{"dim": 1}, {"dim": -1, "keepdim": True}]
 
 
@@ -55,8 +58,8 @@ SAMPLES = [
     *(row("sum", k, np.sum, dtypes="iub") for k in WHERE[:2]),
     row("sum", {"dim": 1}, np.sum, (2, 0, 3)),
     row("sum", {"dim": 0}, None, ()),
-    Sample("sum", ((2, 3),), {"dtype": lucid.float64}, numpy=lambda x, dtype: np.sum(x, dtype=dtype),
-           dtypes="i"),
+    Sample("sum", ((2, 3),), {"dtype": lucid.float64}, dtypes="i",
+           numpy=lambda x, dtype: np.sum(x, dtype=dtype)),
     *(row("mean", k, np.mean, dtypes="fc") for k in WHERE),
     row("mean", {"dim": 0}, None, ()),
     *(row("nansum", k, np.nansum) for k in WHERE),
@@ -141,7 +144,8 @@ SAMPLES = [
                dtypes="f")
         for p in (1, 2, 3, 0.5) for k in ({}, {"dim": 1}, {"dim": (0, 2), "keepdim": True})
     ),
-    Sample("norm", ((2, 3),), torch="norm", numpy=lambda x: np.sqrt(np.sum(np.abs(x) ** 2)), dtypes="c"),
+    Sample("norm", ((2, 3),), torch="norm", dtypes="c",
+           numpy=lambda x: np.sqrt(np.sum(np.abs(x) ** 2))),
     Sample("norm", (positive((2, 3)),), {"p": -1}, torch="norm"),
     *(
         Sample("norm", ((2, 6),), {"p": p, "dim": 1}, torch="norm")
@@ -155,7 +159,7 @@ SAMPLES = [
     Sample("median_of_all", (distinct((3, 4)),), torch="median", call=lucid.median, dtypes="fi"),
     *(
         Sample("pick", (distinct((3, 5)),), {"q": q, **k}, torch=quantile,
-               numpy=lambda x, q, dim=None, keepdim=False: np.quantile(x, q, axis=dim, keepdims=keepdim),
+               numpy=lambda x, q, **k: np.quantile(x, q, **axes(**k)),
                call=lucid.quantile)
         for q in (0.3, 0.5, 1.0) for k in ({}, {"dim": 0}, {"dim": 1, "keepdim": True})
     ),

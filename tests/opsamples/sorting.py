@@ -57,7 +57,8 @@ SAMPLES = [
     Sample("argwhere", (real((3, 4), -2, 2),), torch="nonzero", call=lucid.nonzero, dtypes="iub",
            grad=False),
     Sample("nonzero_along", (real((3, 4), -2, 2),), numpy=np.nonzero, dtypes="iub", grad=False,
-           torch=lambda x: x.nonzero(as_tuple=True), call=lambda x: lucid.nonzero(x, as_tuple=True)),
+           torch=lambda x: x.nonzero(as_tuple=True),
+           call=lambda x: lucid.nonzero(x, as_tuple=True)),
     *(
         Sample("searchsorted", (lambda rng, dtype: np.sort(rng.integers(0, 9, (7,)).astype(dtype)),
                real((3, 4), 0, 9)), k, torch="searchsorted", dtypes="fi", grad=False, layouts=False)

@@ -16,6 +16,7 @@ __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "SELU",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
@@ -28,7 +29,6 @@ __all__ = [
     "RReLU",
     "ReLU",
     "ReLU6",
-    "SELU",
     "SiLU",
     "Sigmoid",
     "Softmax",
@@ -116,7 +116,7 @@ class Hardshrink(Module):
         return F.hardshrink(input, self.lambd)
 
     def extra_repr(self) -> str:
-        return f"lambd={self.lambd}"
+        return f"{self.lambd}"
 
 
 class Hardsigmoid(Module):
@@ -129,9 +129,6 @@ class Hardsigmoid(Module):
     def forward(self, input: Tensor) -> Tensor:
         return F.hardsigmoid(input, self.inplace)
 
-    def extra_repr(self) -> str:
-        return _inplace(self).removeprefix(", ")
-
 
 class Hardswish(Module):
     """``x * hardsigmoid(x)``."""
@@ -142,9 +139,6 @@ class Hardswish(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.hardswish(input, self.inplace)
-
-    def extra_repr(self) -> str:
-        return _inplace(self).removeprefix(", ")
 
 
 class Hardtanh(Module):
@@ -385,7 +379,7 @@ class Softshrink(Module):
         return F.softshrink(input, self.lambd)
 
     def extra_repr(self) -> str:
-        return f"lambd={self.lambd}"
+        return f"{self.lambd}"
 
 
 class Softsign(Module):

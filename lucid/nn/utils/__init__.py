@@ -15,9 +15,16 @@ from lucid.nn.utils.grad import (
     get_total_norm,
     grad_norm,
 )
+from lucid.nn.utils.monitor import GradientMonitor, Spike
+from lucid.nn.utils.report import GradientReport, GradientStats, grad_report
+from lucid.nn.utils.vector import parameters_to_vector, vector_to_parameters
 
 __all__ = [
     "AutoClip",
+    "GradientMonitor",
+    "GradientReport",
+    "GradientStats",
+    "Spike",
     "adaptive_clip_grad",
     "clip_grad_norm",
     "clip_grad_norm_",
@@ -29,5 +36,8 @@ __all__ = [
     "clipped",
     "get_total_norm",
     "grad_norm",
+    "grad_report",
+    "parameters_to_vector",
+    "vector_to_parameters",
     "rnn",
 ]

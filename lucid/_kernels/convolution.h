@@ -1,0 +1,217 @@
+/* convolution.h: the geometry of a convolution, and the streams it is computed on.
+ *
+ * Every product a convolution needs sums over taps: a tap is one source channel at one place of the
+ * kernel. For a block of positions the source is copied once into a stream: planes, one per channel
+ * (and depth tap), zero-padded, and where the source advances by `split` > 1 per position one plane
+ * for each residue. In the stream, position q of tap t lies at q + offset(t): a constant per tap,
+ * whatever the stride, dilation and padding are, and neighbouring positions are neighbours in
+ * memory. So the inner loops load whole vectors, and no patch is ever gathered (no im2col). The few
+ * positions between the end of a row and the start of the next are computed and dropped.
+ *
+ *     gather   y(o, q) = sum_t w(o, t) x(q + offset(t))            a convolution
+ *     spread   the same for each residue of the target modulo the stride, with the taps that reach
+ *              it: the transposed convolution, which is also the gradient of the source
+ *     weight   dw(o, t) = sum_q g(o, q) x(q + offset(t))           the gradient of the weight
+ *
+ * Channels-first arrays (images, channels, depth, height, width); one or two dimensions have size-1
+ * axes in front. All sizes count elements.
+ */
+#ifndef LUCID_CONVOLUTION_H
+#define LUCID_CONVOLUTION_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CONV_DEPTH, CONV_HEIGHT, CONV_WIDTH, CONV_AXES, CONV_MAX_THREADS = 256 };
+
+/* What the user says about one axis of the convolution from `source` to `target`. */
+typedef struct {
+    ptrdiff_t source, target, kernel, stride, padding, dilation;
+} conv_extent;
+
+/* One axis of one pass. Position q is target index q * step + start; its tap t, number tap[t] of
+ * the kernel, reads source index q * split + shift[t] = (q + base[t]) * split + residue. */
+typedef struct {
+    ptrdiff_t source, target, count, step, start, split;
+    ptrdiff_t taps, residues;
+    ptrdiff_t *tap, *shift, *base, *plane; /* plane[t]: which of the axis's planes t reads */
+    ptrdiff_t *residue;                    /* of a plane */
+    ptrdiff_t first, reach;                /* smallest base; largest minus smallest */
+    ptrdiff_t block, blocks;               /* positions in a block, blocks */
+} conv_axis;
+
+typedef struct {
+    ptrdiff_t images, groups, sources, targets; /* channels of a group */
+    conv_axis axis[CONV_AXES];
+    ptrdiff_t kernel; /* places of the whole kernel */
+    ptrdiff_t pitch, plane, channel, stream; /* from row to row, plane, channel; all of a block */
+    ptrdiff_t positions;                     /* of a whole block, gaps included */
+    ptrdiff_t taps;                          /* sources x places */
+    ptrdiff_t *offsets;                      /* of the taps, in the order of the weight */
+    ptrdiff_t slack;                         /* what a vector may read or write too much */
+    ptrdiff_t height;                        /* target channels in a tile */
+    ptrdiff_t *memory;
+    const void *source, *bias;
+    void *target, *weights;
+    /* The weight's gradient: images in each of `parts` partial sums, `together` at a time. */
+    const void *gradient;
+    void *sums;
+    ptrdiff_t parts, per_part, together, chunks, per_chunk, spread;
+    /* A workspace for every thread that may be inside a task. */
+    char *workspace;
+    ptrdiff_t workspace_bytes;
+    atomic_flag *claimed;
+} conv_pass;
+
+static inline ptrdiff_t conv_least(ptrdiff_t x, ptrdiff_t y) { return x < y ? x : y; }
+static inline ptrdiff_t conv_most(ptrdiff_t x, ptrdiff_t y) { return x > y ? x : y; }
+static inline ptrdiff_t conv_up(ptrdiff_t x, ptrdiff_t step) { return (x + step - 1) / step * step; }
+static inline ptrdiff_t conv_modulo(ptrdiff_t x, ptrdiff_t n) { return (x % n + n) % n; }
+
+/* The taps of one axis, for a gather (residue < 0) or for one residue of the target of a spread.
+ * Its five lists take up `kernel` elements each from `memory` on. */
+static void conv_axis_init(conv_axis *a, const conv_extent *e, ptrdiff_t residue,
+                           ptrdiff_t *memory) {
+    a->tap = memory;
+    a->shift = a->tap + e->kernel;
+    a->base = a->shift + e->kernel;
+    a->plane = a->base + e->kernel;
+    a->residue = a->plane + e->kernel;
+    a->taps = a->residues = 0;
+    ptrdiff_t first = 0;
+    if (residue < 0) {
+        a->source = e->source, a->target = a->count = e->target;
+        a->step = 1, a->start = 0, a->split = e->stride;
+    } else {
+        a->source = e->target, a->target = e->source;
+        a->step = e->stride, a->split = 1;
+        a->start = conv_modulo(residue - e->padding, e->stride);
+        a->count = a->start < a->target ? (a->target - a->start - 1) / a->step + 1 : 0;
+        first = (a->start + e->padding - residue) / e->stride;
+    }
+    for (ptrdiff_t k = 0; k < e->kernel; k++) {
+        const ptrdiff_t reach = k * e->dilation;
+        if (residue >= 0 && reach % e->stride != residue) continue;
+        const ptrdiff_t t = a->taps++;
+        a->tap[t] = k;
+        a->shift[t] = residue < 0 ? reach - e->padding : first - reach / e->stride;
+        const ptrdiff_t own = conv_modulo(a->shift[t], a->split);
+        a->base[t] = (a->shift[t] - own) / a->split;
+        a->plane[t] = 0;
+        while (a->plane[t] < a->residues && a->residue[a->plane[t]] != own) a->plane[t]++;
+        if (a->plane[t] == a->residues) a->residue[a->residues++] = own;
+    }
+    a->first = a->taps ? a->base[0] : 0;
+    ptrdiff_t last = a->first;
+    for (ptrdiff_t t = 0; t < a->taps; t++) {
+        a->first = conv_least(a->first, a->base[t]);
+        last = conv_most(last, a->base[t]);
+    }
+    a->reach = last - a->first;
+}
+
+/* Cuts the positions into blocks of about `wanted` and lays out the stream. */
+static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdiff_t *residues,
+                          ptrdiff_t wanted, ptrdiff_t slack) {
+    ptrdiff_t lists = 0;
+    c->kernel = 1;
+    for (int d = 0; d < CONV_AXES; d++) lists += 5 * extents[d].kernel, c->kernel *= extents[d].kernel;
+    c->memory = malloc((size_t)(lists + c->sources * c->kernel + 1) * sizeof *c->memory);
+    if (!c->memory) return -1;
+    ptrdiff_t *memory = c->memory;
+    for (int d = 0; d < CONV_AXES; d++) {
+        conv_axis_init(&c->axis[d], &extents[d], residues ? residues[d] : -1, memory);
+        memory += 5 * extents[d].kernel;
+    }
+    c->offsets = memory;
+
+    conv_axis *const depth = &c->axis[CONV_DEPTH], *const height = &c->axis[CONV_HEIGHT],
+              *const width = &c->axis[CONV_WIDTH];
+    depth->block = 1;
+    width->block = width->count > 2 * wanted ? wanted : width->count;
+    const ptrdiff_t row = width->block + width->reach;
+    height->block = conv_most(1, conv_least(height->count, wanted / conv_most(row, 1)));
+    for (int d = 0; d < CONV_AXES; d++) {
+        conv_axis *const a = &c->axis[d];
+        a->blocks = a->count ? (a->count + a->block - 1) / a->block : 0;
+        if (a->blocks) a->block = (a->count + a->blocks - 1) / a->blocks;
+    }
+    c->pitch = width->block + width->reach;
+    if (width->split == 1 && width->blocks == 1) {
+        /* The padding at the end of a row and at the start of the next may share its zeros. */
+        const ptrdiff_t before = conv_least(conv_most(-width->first, 0), c->pitch);
+        const ptrdiff_t end = width->source - width->first;
+        c->pitch = conv_most(conv_most(end, c->pitch - before), width->count);
+        c->pitch = conv_least(c->pitch, width->block + width->reach);
+    }
+    c->plane = (height->block + height->reach) * c->pitch;
+    c->channel = depth->taps * height->residues * width->residues * c->plane;
+    c->positions = (height->block - 1) * c->pitch + width->block;
+    c->slack = slack + width->block + width->reach;
+    c->stream = conv_up(c->sources * c->channel + c->slack, 64);
+
+    c->taps = 0;
+    for (ptrdiff_t s = 0; s < c->sources; s++)
+        for (ptrdiff_t i = 0; i < depth->taps; i++)
+            for (ptrdiff_t j = 0; j < height->taps; j++)
+                for (ptrdiff_t k = 0; k < width->taps; k++)
+                    c->offsets[c->taps++] =
+                        s * c->channel +
+                        ((i * height->residues + height->plane[j]) * width->residues +
+                         width->plane[k]) * c->plane +
+                        (height->base[j] - height->first) * c->pitch + width->base[k] - width->first;
+    return 0;
+}
+
+/* One block of positions of one image and group. */
+typedef struct {
+    ptrdiff_t image, group, depth, top, rows, left, columns;
+} conv_block;
+
+static inline ptrdiff_t conv_blocks(const conv_pass *c) {
+    return c->axis[0].blocks * c->axis[1].blocks * c->axis[2].blocks;
+}
+
+static inline conv_block conv_block_at(const conv_pass *c, ptrdiff_t image, ptrdiff_t group,
+                                       ptrdiff_t index) {
+    const conv_axis *const h = &c->axis[CONV_HEIGHT], *const w = &c->axis[CONV_WIDTH];
+    conv_block b = {.image = image, .group = group};
+    b.left = index % w->blocks * w->block;
+    b.columns = conv_least(w->block, w->count - b.left);
+    index /= w->blocks;
+    b.top = index % h->blocks * h->block;
+    b.rows = conv_least(h->block, h->count - b.top);
+    b.depth = index / h->blocks;
+    return b;
+}
+
+static inline char *conv_claim(const conv_pass *c, int *slot) {
+    for (int i = 0;; i = (i + 1) % CONV_MAX_THREADS)
+        if (!atomic_flag_test_and_set_explicit(&c->claimed[i], memory_order_acquire)) {
+            *slot = i;
+            return c->workspace + i * c->workspace_bytes;
+        }
+}
+
+static inline void conv_release(const conv_pass *c, int slot) {
+    atomic_flag_clear_explicit(&c->claimed[slot], memory_order_release);
+}
+
+typedef void (*conv_task)(void *context, ptrdiff_t index);
+
+/* One level's loops for one dtype. */
+typedef struct {
+    ptrdiff_t rows, panel, lanes; /* of a tile; the most elements it handles; in a vector */
+    void (*pack)(const conv_pass *c, const void *weight, ptrdiff_t target_stride,
+                 ptrdiff_t source_stride, const conv_extent *extents);
+    conv_task product; /* index: a block of a group of an image */
+    conv_task weight;  /* index: a chunk of target channels of a group of a part */
+    void (*combine)(const conv_pass *c, void *out, ptrdiff_t count);
+    void (*channel_sums)(const void *x, ptrdiff_t images, ptrdiff_t channels, ptrdiff_t size,
+                         void *out);
+} conv_level;
+
+#endif

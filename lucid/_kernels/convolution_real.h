@@ -1,0 +1,408 @@
+/* convolution_real.h: the loops on streams for one `real` type and one vector width.
+ *
+ * The product keeps ROWS target channels x 2 vectors of positions in registers while it walks over
+ * the taps (few channels: more vectors), the weight's gradient OUTS target channels x TAPS taps,
+ * whose lanes are added up at the end. Sums over taps and positions run in one order, whatever the
+ * number of threads.
+ */
+
+#define LANES ((ptrdiff_t)(LUCID_VBYTES / sizeof(real)))
+#if LUCID_VBYTES == 64 || defined(__aarch64__)
+#define ROWS 12 /* 24 of 32 registers hold the tile */
+#define OUTS 8
+#elif LUCID_VBYTES == 32
+#define ROWS 6
+#define OUTS 4
+#else
+#define ROWS 4
+#define OUTS 4
+#endif
+#define WIDE 8 /* vectors in a tile of up to 3 (else 1) channels */
+#define WIDE_ROWS (ROWS == 12 ? 3 : 1)
+#define TAPS 3
+
+#define vec R(vec)
+#define vec_at R(vec_at)
+typedef real vec __attribute__((vector_size(LUCID_VBYTES)));
+typedef real vec_at __attribute__((vector_size(LUCID_VBYTES), aligned(sizeof(real)), may_alias));
+
+/* ---- Copies of short rows ------------------------------------------------------------------- */
+
+ALWAYS_INLINE void R(copy)(real *to, const real *from, ptrdiff_t count) {
+    ptrdiff_t i = 0;
+    for (; i + LANES <= count; i += LANES) *(vec_at *)(to + i) = *(const vec_at *)(from + i);
+#if LUCID_VBYTES == 64
+    const uint32_t rest = ((uint32_t)1 << (count - i)) - 1;
+#if LUCID_DOUBLE
+    _mm512_mask_storeu_pd(to + i, (__mmask8)rest, _mm512_maskz_loadu_pd((__mmask8)rest, from + i));
+#else
+    _mm512_mask_storeu_ps(to + i, (__mmask16)rest, _mm512_maskz_loadu_ps((__mmask16)rest, from + i));
+#endif
+#else
+    for (; i < count; i++) to[i] = from[i];
+#endif
+}
+
+ALWAYS_INLINE void R(clear)(real *to, ptrdiff_t count) {
+    for (ptrdiff_t i = 0; i < count; i++) to[i] = 0;
+}
+
+/* The stream of one block: see convolution.h. */
+static void R(fill)(const conv_pass *c, const conv_block *b, real *stream) {
+    const conv_axis *const depth = &c->axis[CONV_DEPTH], *const height = &c->axis[CONV_HEIGHT],
+                    *const width = &c->axis[CONV_WIDTH];
+    const ptrdiff_t row = width->source, split = width->split;
+    const real *from = (const real *)c->source +
+                       (b->image * c->groups + b->group) * c->sources * depth->source *
+                           height->source * row;
+    for (ptrdiff_t s = 0; s < c->sources; s++)
+        for (ptrdiff_t t = 0; t < depth->taps; t++) {
+            const ptrdiff_t deep = b->depth * depth->split + depth->shift[t];
+            const real *const slice = from + (s * depth->source + deep) * height->source * row;
+            const int outside = deep < 0 || deep >= depth->source;
+            for (ptrdiff_t i = 0; i < height->residues; i++)
+                for (ptrdiff_t j = 0; j < width->residues; j++) {
+                    real *to = stream + s * c->channel +
+                               ((t * height->residues + i) * width->residues + j) * c->plane;
+                    /* Columns before..end of a row of the plane lie inside the source. */
+                    const ptrdiff_t left = (b->left + width->first) * split + width->residue[j];
+                    const ptrdiff_t before =
+                        conv_least(left < 0 ? (-left + split - 1) / split : 0, c->pitch);
+                    const ptrdiff_t last = (row - left + split - 1) / split;
+                    const ptrdiff_t end = conv_least(conv_most(last, before), c->pitch);
+                    for (ptrdiff_t r = 0; r < b->rows + height->reach; r++, to += c->pitch) {
+                        const ptrdiff_t high = (b->top + height->first + r) * height->split +
+                                               height->residue[i];
+                        if (outside || high < 0 || high >= height->source) {
+                            R(clear)(to, c->pitch);
+                            continue;
+                        }
+                        const real *const line = slice + high * row + left;
+                        R(clear)(to, before);
+                        if (split == 1)
+                            R(copy)(to + before, line + before, end - before);
+                        else if (split == 2)
+                            for (ptrdiff_t x = before; x < end; x++) to[x] = line[2 * x];
+                        else
+                            for (ptrdiff_t x = before; x < end; x++) to[x] = line[split * x];
+                        R(clear)(to + end, c->pitch - end);
+                    }
+                    /* A lower block leaves rows; the padding that rows share reads into them. */
+                    if (b->rows < height->block) R(clear)(to, (height->block - b->rows) * c->pitch);
+                }
+        }
+    R(clear)(stream + c->sources * c->channel, c->slack);
+}
+
+/* ---- The product ---------------------------------------------------------------------------- */
+
+#define EACH                             \
+    _Pragma("GCC unroll 12")             \
+    for (int i = 0; i < rows; i++)       \
+        _Pragma("GCC unroll 8")          \
+        for (int v = 0; v < vecs; v++)
+
+/* to(i, 0..vecs) = bias(i) + sum over the taps of w(t, i) x(offset(t), 0..vecs) */
+ALWAYS_INLINE void R(tile)(const int rows, const int vecs, ptrdiff_t taps, const real *w,
+                           const ptrdiff_t *offsets, const real *x, real *to, ptrdiff_t stride,
+                           const real *bias) {
+    vec sum[ROWS][WIDE];
+    EACH sum[i][v] = (vec){0} + (bias ? bias[i] : 0);
+    for (ptrdiff_t t = 0; t < taps; t++, w += rows) {
+        const real *const from = x + offsets[t];
+        vec y[WIDE];
+        _Pragma("GCC unroll 8")
+        for (int v = 0; v < vecs; v++) y[v] = *(const vec_at *)(from + v * LANES);
+        EACH sum[i][v] += w[i] * y[v];
+    }
+    EACH *(vec_at *)(to + i * stride + v * LANES) = sum[i][v];
+}
+
+#undef EACH
+
+#define TILE_ARGUMENTS                                                                \
+    ptrdiff_t taps, const real *w, const ptrdiff_t *offsets, const real *x, real *to, \
+        ptrdiff_t stride, const real *bias
+#define TILE(rows, vecs)                                                             \
+    static void R(LUCID_JOIN(LUCID_JOIN(tile, rows), vecs))(TILE_ARGUMENTS) {        \
+        R(tile)(rows, vecs, taps, w, offsets, x, to, stride, bias);                  \
+    }
+#define TILES(rows) TILE(rows, 1) TILE(rows, 2)
+#define ENTRY(rows) {R(LUCID_JOIN(LUCID_JOIN(tile, rows), 1)), R(LUCID_JOIN(LUCID_JOIN(tile, rows), 2))},
+#if ROWS == 12
+#define FOR_ROWS(DO) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12)
+#elif ROWS == 6
+#define FOR_ROWS(DO) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6)
+#else
+#define FOR_ROWS(DO) DO(1) DO(2) DO(3) DO(4)
+#endif
+FOR_ROWS(TILES)
+TILE(1, 8)
+#if ROWS == 12
+TILE(2, 8)
+TILE(3, 8)
+#endif
+/* [rows - 1][vectors - 1] and [rows - 1] */
+static void (*const R(tiles)[ROWS][2])(TILE_ARGUMENTS) = {FOR_ROWS(ENTRY)};
+static void (*const R(wide_tiles)[WIDE_ROWS])(TILE_ARGUMENTS) = {
+    R(tile_1_8),
+#if ROWS == 12
+    R(tile_2_8), R(tile_3_8),
+#endif
+};
+#undef FOR_ROWS
+#undef ENTRY
+#undef TILES
+#undef TILE
+#undef TILE_ARGUMENTS
+
+/* weights[group][tile][tap][channel of the tile] */
+static void R(pack_weights)(const conv_pass *c, const void *weight, ptrdiff_t target_stride,
+                            ptrdiff_t source_stride, const conv_extent *extents) {
+    const conv_axis *const a = c->axis;
+    const ptrdiff_t high = extents[CONV_HEIGHT].kernel, wide = extents[CONV_WIDTH].kernel;
+    real *to = c->weights;
+    for (ptrdiff_t g = 0; g < c->groups; g++) {
+        const real *const group = (const real *)weight + g * c->sources * c->targets * c->kernel;
+        for (ptrdiff_t first = 0; first < c->targets; first += c->height) {
+            const ptrdiff_t rows = conv_least(c->height, c->targets - first);
+            for (ptrdiff_t s = 0; s < c->sources; s++)
+                for (ptrdiff_t i = 0; i < a[0].taps; i++)
+                    for (ptrdiff_t j = 0; j < a[1].taps; j++)
+                        for (ptrdiff_t k = 0; k < a[2].taps; k++, to += rows) {
+                            const real *const from =
+                                group + first * target_stride + s * source_stride +
+                                (a[0].tap[i] * high + a[1].tap[j]) * wide + a[2].tap[k];
+                            for (ptrdiff_t o = 0; o < rows; o++) to[o] = from[o * target_stride];
+                        }
+        }
+    }
+}
+
+/* The positions of a tile's channels, without the gaps, to where they belong. */
+static void R(deliver)(const conv_pass *c, const conv_block *b, ptrdiff_t first, ptrdiff_t rows,
+                       const real *from, ptrdiff_t stride) {
+    const conv_axis *const depth = &c->axis[CONV_DEPTH], *const height = &c->axis[CONV_HEIGHT],
+                    *const width = &c->axis[CONV_WIDTH];
+    const ptrdiff_t step = width->step;
+    for (ptrdiff_t o = 0; o < rows; o++) {
+        const ptrdiff_t channel = (b->image * c->groups + b->group) * c->targets + first + o;
+        real *const slice =
+            (real *)c->target +
+            (channel * depth->target + b->depth * depth->step + depth->start) * height->target *
+                width->target + b->left * step + width->start;
+        for (ptrdiff_t r = 0; r < b->rows; r++) {
+            const real *const line = from + o * stride + r * c->pitch;
+            real *const to = slice + ((b->top + r) * height->step + height->start) * width->target;
+            if (step == 1)
+                R(copy)(to, line, b->columns);
+            else
+                for (ptrdiff_t x = 0; x < b->columns; x++) to[x * step] = line[x];
+        }
+    }
+}
+
+static void R(product_task)(void *context, ptrdiff_t index) {
+    const conv_pass *const c = context;
+    const ptrdiff_t blocks = conv_blocks(c), group = index / blocks % c->groups;
+    const conv_block b = conv_block_at(c, index / blocks / c->groups, group, index % blocks);
+    int slot;
+    real *const stream = (real *)conv_claim(c, &slot), *const result = stream + c->stream;
+    const ptrdiff_t positions = (b.rows - 1) * c->pitch + b.columns;
+    const ptrdiff_t stride = conv_up(c->positions + c->slack, LANES);
+    const real *w = (const real *)c->weights + group * c->targets * c->taps;
+    R(fill)(c, &b, stream);
+    for (ptrdiff_t first = 0; first < c->targets; first += c->height) {
+        const ptrdiff_t rows = conv_least(c->height, c->targets - first);
+        const real *const bias =
+            c->bias ? (const real *)c->bias + group * c->targets + first : NULL;
+        ptrdiff_t p = 0;
+        if (rows <= WIDE_ROWS)
+            for (; p + (WIDE - 1) * LANES < positions; p += WIDE * LANES)
+                R(wide_tiles)[rows - 1](c->taps, w, c->offsets, stream + p, result + p, stride, bias);
+        for (; p < positions; p += 2 * LANES)
+            R(tiles)[rows - 1][positions - p > LANES](c->taps, w, c->offsets, stream + p, result + p,
+                                                      stride, bias);
+        R(deliver)(c, &b, first, rows, result, stride);
+        w += rows * c->taps;
+    }
+    conv_release(c, slot);
+}
+
+/* ---- The gradient of the weight ------------------------------------------------------------- */
+
+ALWAYS_INLINE real R(total)(vec x) {
+    for (ptrdiff_t half = LANES / 2; half; half /= 2)
+        for (ptrdiff_t i = 0; i < half; i++) x[i] += x[i + half];
+    return x[0];
+}
+
+#define EACH                             \
+    _Pragma("GCC unroll 8")              \
+    for (int o = 0; o < outs; o++)       \
+        _Pragma("GCC unroll 9")          \
+        for (int t = 0; t < taps; t++)
+
+/* sums(o, t) += the products of g(o) and x(offset(t)) over `positions` of several images. */
+ALWAYS_INLINE void R(dots)(const int outs, const int taps, ptrdiff_t images, ptrdiff_t positions,
+                           const real *g, ptrdiff_t g_stride, ptrdiff_t g_image, const real *x,
+                           ptrdiff_t x_image, const ptrdiff_t *offsets, real *sums,
+                           ptrdiff_t sums_stride) {
+    vec sum[8][9];
+    EACH sum[o][t] = (vec){0};
+    for (; images; images--, g += g_image, x += x_image)
+        for (ptrdiff_t p = 0; p < positions; p += LANES) {
+            vec y[9];
+            _Pragma("GCC unroll 9")
+            for (int t = 0; t < taps; t++) y[t] = *(const vec_at *)(x + offsets[t] + p);
+            _Pragma("GCC unroll 8")
+            for (int o = 0; o < outs; o++) {
+                const vec z = *(const vec_at *)(g + o * g_stride + p);
+                _Pragma("GCC unroll 9")
+                for (int t = 0; t < taps; t++) sum[o][t] += z * y[t];
+            }
+        }
+    EACH sums[o * sums_stride + t] += R(total)(sum[o][t]);
+}
+
+#undef EACH
+
+#define DOTS_ARGUMENTS                                                                          \
+    ptrdiff_t images, ptrdiff_t positions, const real *g, ptrdiff_t g_stride, ptrdiff_t g_image, \
+        const real *x, ptrdiff_t x_image, const ptrdiff_t *offsets, real *sums,                 \
+        ptrdiff_t sums_stride
+#define DOTS(outs, taps)                                                                          \
+    static void R(LUCID_JOIN(LUCID_JOIN(dots, outs), taps))(DOTS_ARGUMENTS) {                     \
+        R(dots)(outs, taps, images, positions, g, g_stride, g_image, x, x_image, offsets, sums,   \
+                sums_stride);                                                                     \
+    }
+#define ALL_DOTS(outs) DOTS(outs, 1) DOTS(outs, 2) DOTS(outs, 3)
+#define DOTS_ROW(outs)                                                                   \
+    {R(LUCID_JOIN(LUCID_JOIN(dots, outs), 1)), R(LUCID_JOIN(LUCID_JOIN(dots, outs), 2)), \
+     R(LUCID_JOIN(LUCID_JOIN(dots, outs), 3))},
+ALL_DOTS(1)
+ALL_DOTS(2)
+ALL_DOTS(4)
+#if OUTS == 8
+ALL_DOTS(8)
+#endif
+DOTS(1, 9)
+/* [log2 of the outs][taps - 1] */
+static void (*const R(all_dots)[][TAPS])(DOTS_ARGUMENTS) = {
+    DOTS_ROW(1) DOTS_ROW(2) DOTS_ROW(4)
+#if OUTS == 8
+    DOTS_ROW(8)
+#endif
+};
+#undef DOTS_ROW
+#undef ALL_DOTS
+#undef DOTS
+#undef DOTS_ARGUMENTS
+
+/* The gradient of one block's positions, in the stream's own spacing, with zeros in the gaps. */
+static void R(spread_gradient)(const conv_pass *c, const conv_block *b, ptrdiff_t first,
+                               ptrdiff_t count, real *to) {
+    const conv_axis *const a = c->axis;
+    const ptrdiff_t width = a[2].count, plane = a[1].count * width;
+    const real *from = (const real *)c->gradient +
+                       (((b->image * c->groups + b->group) * c->targets + first) * a[0].count +
+                        b->depth) * plane + b->top * width + b->left;
+    for (ptrdiff_t o = 0; o < count; o++, from += a[0].count * plane, to += c->spread) {
+        for (ptrdiff_t r = 0; r < b->rows; r++) {
+            R(copy)(to + r * c->pitch, from + r * width, b->columns);
+            if (r + 1 < b->rows)
+                R(clear)(to + r * c->pitch + b->columns, c->pitch - b->columns);
+        }
+        const ptrdiff_t end = (b->rows - 1) * c->pitch + b->columns;
+        R(clear)(to + end, conv_up(end, LANES) - end);
+    }
+}
+
+static void R(weight_task)(void *context, ptrdiff_t index) {
+    const conv_pass *const c = context;
+    const ptrdiff_t chunk = index % c->chunks, group = index / c->chunks % c->groups;
+    const ptrdiff_t part = index / c->chunks / c->groups;
+    const ptrdiff_t begin = chunk * c->per_chunk;
+    const ptrdiff_t count = conv_least(c->per_chunk, c->targets - begin);
+    const ptrdiff_t stop = conv_least((part + 1) * c->per_part, c->images);
+    const ptrdiff_t g_image = count * c->spread;
+    int slot;
+    real *const stream = (real *)conv_claim(c, &slot);
+    real *const gradient = stream + c->together * c->stream;
+    real *const sums =
+        (real *)c->sums + ((part * c->groups + group) * c->targets + begin) * c->taps;
+    R(clear)(sums, count * c->taps);
+    for (ptrdiff_t image = part * c->per_part; image < stop; image += c->together)
+        for (ptrdiff_t block = 0; block < conv_blocks(c); block++) {
+            const ptrdiff_t images = conv_least(c->together, stop - image);
+            conv_block b = {0};
+            for (ptrdiff_t i = 0; i < images; i++) {
+                b = conv_block_at(c, image + i, group, block);
+                R(fill)(c, &b, stream + i * c->stream);
+                R(spread_gradient)(c, &b, begin, count, gradient + i * g_image);
+            }
+            const ptrdiff_t positions = (b.rows - 1) * c->pitch + b.columns;
+            for (ptrdiff_t o = 0, outs; o < count; o += outs) {
+                const ptrdiff_t left = count - o;
+                int power = left >= OUTS ? (OUTS == 8 ? 3 : 2) : left >= 4 ? 2 : left >= 2 ? 1 : 0;
+                outs = (ptrdiff_t)1 << power;
+                const real *const g = gradient + o * c->spread;
+                for (ptrdiff_t t = 0, taps; t < c->taps; t += taps) {
+                    real *const to = sums + o * c->taps + t;
+                    if (outs == 1 && c->taps - t >= 9) {
+                        taps = 9;
+                        R(dots_1_9)(images, positions, g, c->spread, g_image, stream, c->stream,
+                                    c->offsets + t, to, c->taps);
+                    } else {
+                        taps = conv_least(TAPS, c->taps - t);
+                        R(all_dots)[power][taps - 1](images, positions, g, c->spread, g_image,
+                                                     stream, c->stream, c->offsets + t, to, c->taps);
+                    }
+                }
+            }
+        }
+    conv_release(c, slot);
+}
+
+/* The partial sums, added in order. */
+static void R(combine)(const conv_pass *c, void *out, ptrdiff_t count) {
+    real *const to = out;
+    const real *from = c->sums;
+    for (ptrdiff_t i = 0; i < count; i++) to[i] = from[i];
+    for (ptrdiff_t part = 1; part < c->parts; part++) {
+        from += count;
+        for (ptrdiff_t i = 0; i < count; i++) to[i] += from[i];
+    }
+}
+
+/* out(channel) = the sum over images and positions: the bias's gradient */
+static void R(channel_sums)(const void *x, ptrdiff_t images, ptrdiff_t channels, ptrdiff_t size,
+                            void *out) {
+    real *const to = out;
+    const real *from = x;
+    R(clear)(to, channels);
+    for (ptrdiff_t n = 0; n < images; n++)
+        for (ptrdiff_t c = 0; c < channels; c++, from += size) {
+            vec sum[4] = {{0}};
+            ptrdiff_t i = 0;
+            for (; i + 4 * LANES <= size; i += 4 * LANES)
+                for (int v = 0; v < 4; v++) sum[v] += *(const vec_at *)(from + i + v * LANES);
+            for (; i + LANES <= size; i += LANES) sum[0] += *(const vec_at *)(from + i);
+            real rest = 0;
+            for (; i < size; i++) rest += from[i];
+            to[c] += R(total)((sum[0] + sum[1]) + (sum[2] + sum[3])) + rest;
+        }
+}
+
+static const conv_level R(level) = {
+    ROWS, WIDE * LANES, LANES, R(pack_weights), R(product_task), R(weight_task), R(combine),
+    R(channel_sums)};
+
+#undef LANES
+#undef ROWS
+#undef OUTS
+#undef WIDE
+#undef WIDE_ROWS
+#undef TAPS
+#undef vec
+#undef vec_at

@@ -1,0 +1,92 @@
+"""Rows of the operations of neural networks; tests/nn compares their public faces with PyTorch."""
+
+import numpy as np
+
+import lucid
+from lucid.ops import neural
+from tests.opsamples import Sample, real
+
+INDEX = np.array([[0, 2], [2, 1]])
+CLASSES = np.array([1, 0, 2, -100])
+WEIGHT = np.array([0.5, 2.0, 1.0])
+
+
+def kinked(shape):
+    """No element within 0.1 of -3, -1, 0, 1 or 3, where an activation may have a kink."""
+
+    def make(rng, dtype):
+        x = rng.uniform(-4, 4, shape)
+        for kink in (-3, -1, 0, 1, 3):
+            x = np.where(np.abs(x - kink) < 0.1, kink + 0.25, x)
+        return x.astype(dtype)
+
+    return make
+
+
+def softmax(x, dim):
+    e = np.exp(x - x.max(dim, keepdims=True))
+    return e / e.sum(dim, keepdims=True)
+
+
+def chosen(x, *, weight, smoothing=0.0):
+    """-log-likelihood under shares x of CLASSES, the last of which is ignored."""
+    target = np.zeros(x.shape)
+    rows = np.arange(3)
+    target[rows, CLASSES[:3]] = 1 - smoothing
+    target[:3] += smoothing / x.shape[1]
+    return (-(np.log(x) * target * weight).sum(1)).astype(x.dtype)
+
+
+def functional(name):
+    return lambda *args, **kwargs: getattr(lucid.nn.functional, name)(*args, **kwargs)
+
+
+SAMPLES = [
+    Sample("softmax", ((3, 4),), {"dim": 1}, numpy=softmax, torch="softmax"),
+    Sample("softmax", ((3, 4, 2),), {"dim": -2}, numpy=softmax, torch="softmax"),
+    Sample("softmax", ((),), {"dim": 0}, torch="softmax"),
+    Sample("softmax", ((0, 3),), {"dim": 1}, torch="softmax"),
+    Sample("log_softmax", ((3, 4),), {"dim": 1}, torch="log_softmax"),
+    Sample("log_softmax", ((3, 4, 2),), {"dim": 0}, torch="log_softmax"),
+    Sample("log_softmax", ((0, 3),), {"dim": 1}, torch="log_softmax"),
+    *(
+        Sample(name, (shape,), kwargs, torch=f"nn.functional.{name}", call=functional(name))
+        for name, kwargs in (
+            ("leaky_relu", {"negative_slope": 0.2}), ("elu", {}), ("elu", {"alpha": 0.7}),
+            ("silu", {}), ("gelu", {}), ("gelu", {"approximate": "tanh"}),
+        )
+        for shape in (kinked((3, 5)), (), (0, 2))
+    ),
+    Sample("log_sigmoid", ((3, 5),), torch="nn.functional.logsigmoid", call=neural.log_sigmoid),
+    Sample("hardtanh", (kinked((3, 5)),), {"min_val": -2.0, "max_val": 2.5},
+           torch="nn.functional.hardtanh", call=neural.hardtanh),
+    Sample("hardswish", (kinked((3, 5)),), torch="nn.functional.hardswish", call=neural.hardswish),
+    Sample("embedding", ((3, 2),), numpy=lambda w: w[INDEX],
+           call=lambda w: neural.embedding(w, INDEX, None)),
+    Sample("embedding_backward", ((2, 2, 3),),
+           numpy=lambda g: np.stack([g[0, 0], g[1, 1], 0 * g[0, 0]]),
+           call=lambda g: neural.embedding_backward(g, INDEX, 3, 2)),
+    Sample("nll_loss", ((4, 3),),
+           numpy=lambda x: np.append(-(x * WEIGHT)[range(3), CLASSES[:3]], 0).astype(x.dtype),
+           call=lambda x: neural.nll_loss(x, CLASSES, WEIGHT, -100)),
+    Sample("nll_loss_backward", ((4,),),
+           numpy=lambda g: np.vstack(
+               [-np.eye(3)[CLASSES[:3]] * WEIGHT * g[:3, None], np.zeros((1, 3))]).astype(g.dtype),
+           call=lambda g: neural.nll_loss_backward(g, (4, 3), CLASSES, WEIGHT, -100)),
+    Sample("cross_entropy", ((4, 3),),
+           numpy=lambda x: chosen(
+               softmax(x.astype(float), 1), weight=WEIGHT, smoothing=0.2).astype(x.dtype),
+           call=lambda x: neural.cross_entropy_loss(
+               x, lucid.tensor(CLASSES), lucid.tensor(WEIGHT.astype(x.dtype)), -100, 0.2, "none")),
+    Sample("binary_cross_entropy", (real((3, 4), 0.1, 0.9), real((3, 4), 0.1, 0.9)),
+           numpy=lambda x, y: -(y * np.log(x) + (1 - y) * np.log(1 - x)),
+           call=neural.binary_cross_entropy, dtypes="f", tolerance=4),  # the logarithms cancel
+    Sample("layer_norm", ((4, 5), (5,), (5,)),
+           call=lambda x, w, b: neural.layer_norm_rows(x, w, b, 0.1),
+           torch=lambda x, w, b: __import__("torch").nn.functional.layer_norm(x, (5,), w, b, 0.1),
+           tolerance=4),  # sums over a row in another order
+    Sample("rms_norm", ((4, 5), (5,)), call=lambda x, w: neural.rms_norm_rows(x, w, 0.1),
+           torch=lambda x, w: __import__("torch").nn.functional.rms_norm(x, (5,), w, 0.1),
+           tolerance=4),  # sums over a row in another order
+    Sample("gate", ((2, 3), (4,)), call=lambda x, y: neural.gate([x, y], lambda gs: gs)),
+]  # fmt: skip
