@@ -20,6 +20,7 @@ from lucid.nn.functional_conv import *
 from lucid.nn.functional_pool import *
 from lucid.nn.functional_resample import *
 from lucid.ops import neural
+from lucid.ops.attention import scaled_dot_product_attention
 from lucid.ops.creation import one_hot
 from lucid.ops.functions import sigmoid, softplus, tanh
 from lucid.ops.join import chunk, pad
@@ -81,6 +82,7 @@ __all__ = [
     "relu6",
     "rms_norm",
     "rrelu",
+    "scaled_dot_product_attention",
     "selu",
     "sigmoid",
     "silu",
