@@ -1,4 +1,4 @@
-"""GradientMonitor: what it records, what it costs in memory, which spikes it finds, how it shows."""
+"""GradientMonitor: what it records and shows, the memory it needs, the spikes it finds."""
 
 from __future__ import annotations
 
@@ -223,8 +223,8 @@ def test_clip_with_nonfinite_gradients(policy, after):
     np.testing.assert_equal(monitor.history["clipped_norm"], [after])
     other = fake.pairs[1][1].grad.item()
     np.testing.assert_equal(other, {"skip": 1.0, "zero": 0.0, "propagate": math.nan}[policy])
+    fake.set(math.nan, 1.0)
     with pytest.warns(UserWarning, match=r"a\.w"):
-        fake.set(math.nan, 1.0)
         monitor.clip()
 
 
@@ -236,11 +236,11 @@ def test_wrong_arguments():
     with pytest.raises(TypeError, match=r"GradientMonitor: parameters\[0\] must be a Tensor"):
         GradientMonitor([1])
     monitor = GradientMonitor(model)
-    with pytest.raises(TypeError, match="GradientMonitor.log: loss must be a number"):
+    with pytest.raises(TypeError, match=r"GradientMonitor\.log: loss must be a number"):
         monitor.log(loss="high")
-    with pytest.raises(ValueError, match="GradientMonitor.log: norm is recorded by"):
+    with pytest.raises(ValueError, match=r"GradientMonitor\.log: norm is recorded by"):
         monitor.log(norm=1.0)
-    with pytest.raises(TypeError, match="GradientMonitor.attach: optimizer must be"):
+    with pytest.raises(TypeError, match=r"GradientMonitor\.attach: optimizer must be"):
         monitor.attach(model)
     with pytest.raises(TypeError, match="to_tensorboard: writer must have a method add_scalar"):
         monitor.to_tensorboard("runs")
@@ -427,7 +427,7 @@ def test_tensorboard():
     fake.set(3.0, 4.0)
     monitor.clip()
     monitor.log(loss=0.5)
-    assert dict((tag, (value, step)) for tag, value, step in calls) == {
+    assert {tag: (value, step) for tag, value, step in calls} == {
         "gradient/norm": (5.0, 0),
         "gradient/clipped_norm": (pytest.approx(1.0), 0),
         "gradient/coefficient": (pytest.approx(0.2), 0),
@@ -589,7 +589,7 @@ def fake_notebook(monkeypatch, clock, cost):
     return shown
 
 
-@pytest.mark.parametrize("cost", [1e-4, 0.2, 3.0])
+@pytest.mark.parametrize("cost", [1e-4, 0.2, 1.0])
 def test_live_in_a_notebook_takes_a_small_share_of_the_time(monkeypatch, clock, cost):
     shown = fake_notebook(monkeypatch, clock, cost)
     fake = Fake()
