@@ -11,6 +11,7 @@ from lucid.nn.layers.embedding import *
 from lucid.nn.layers.linear import *
 from lucid.nn.layers.loss import *
 from lucid.nn.layers.normalization import *
+from lucid.nn.layers.recurrent import *
 from lucid.nn.layers.shape import *
 from lucid.nn.module import Module
 from lucid.nn.parameter import Buffer, Parameter

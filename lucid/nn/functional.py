@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lucid._core.op import TENSORS as T  # noqa: N814
+from lucid._core.op import TENSORS as T
 from lucid._core.tensor import Tensor, note_write, wrap
 from lucid.errors import ShapeError
 from lucid.ops import neural
@@ -21,10 +21,10 @@ from lucid.ops.creation import one_hot
 from lucid.ops.functions import sigmoid, softplus, tanh
 from lucid.ops.join import chunk, pad
 from lucid.ops.matrix import linear
+from lucid.ops.neural import gelu, log_sigmoid, log_softmax, softmax
 from lucid.ops.neural import hardswish as _hardswish
 from lucid.ops.neural import hardtanh as _hardtanh
 from lucid.ops.neural import leaky_relu as _leaky_relu
-from lucid.ops.neural import gelu, log_sigmoid, log_softmax, softmax
 from lucid.ops.pointwise import clamp_min
 from lucid.ops.pointwise import relu as _relu
 from lucid.ops.random import _source
@@ -435,9 +435,7 @@ def feature_alpha_dropout(
 # -------------------------------------------------------------------- linear maps
 
 
-def bilinear(
-    input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None
-) -> Tensor:
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     r"""Bilinear map :math:`y_k = x_1^\top W_k x_2 + b_k`.
 
     Shapes: ``(..., in1)``, ``(..., in2)``, ``(out, in1, in2)``, ``(out,) -> (..., out)``.
@@ -536,7 +534,9 @@ def layer_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    r"""Normalises the last dimensions: :math:`(x - \mathrm{E}[x]) / \sqrt{\mathrm{Var}[x] + \epsilon} \cdot w + b`.
+    r"""Normalises the last dimensions to mean 0 and variance 1, then scales and shifts.
+
+    :math:`y = (x - \mathrm{E}[x]) / \sqrt{\mathrm{Var}[x] + \epsilon} \cdot w + b`
 
     Args:
         input: shape ``(..., *normalized_shape)``.
@@ -557,7 +557,9 @@ def layer_norm(
 def rms_norm(
     input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
-    r"""Divides by the root mean square of the last dimensions: :math:`x / \sqrt{\mathrm{E}[x^2] + \epsilon} \cdot w`.
+    r"""Divides by the root mean square of the last dimensions, then scales.
+
+    :math:`y = x / \sqrt{\mathrm{E}[x^2] + \epsilon} \cdot w`
 
     Args:
         input: shape ``(..., *normalized_shape)``.
@@ -580,7 +582,8 @@ def _as_rows(
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if not shape or x.shape[-len(shape) :] != shape:
         raise ShapeError(
-            f"{caller}: input must have a shape that ends in normalized_shape {shape}; got {x.shape}"
+            f"{caller}: input must have a shape that ends in normalized_shape {shape}; "
+            f"got {x.shape}"
         )
     for name, value in (("weight", weight), ("bias", bias)):
         if value is not None and value.shape != shape:
@@ -759,15 +762,16 @@ def instance_norm(
 # -------------------------------------------------------------------- similarities
 
 
-def normalize(
-    input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12
-) -> Tensor:
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """Divides by the p-norm along ``dim``, or by ``eps`` where that is larger."""
     return T.div(input, clamp_min(T.norm(input, p, dim, True, None), eps))
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    r""":math:`x_1 \cdot x_2 / (\max(\lVert x_1 \rVert, \epsilon) \max(\lVert x_2 \rVert, \epsilon))`."""
+    r"""Cosine of the angle between vectors along ``dim``.
+
+    :math:`x_1 \cdot x_2 / (\max(\lVert x_1 \rVert, \epsilon) \max(\lVert x_2 \rVert, \epsilon))`
+    """
     a = T.div(x1, clamp_min(T.norm(x1, 2.0, dim, True, None), eps))
     b = T.div(x2, clamp_min(T.norm(x2, 2.0, dim, True, None), eps))
     return T.sum(T.mul(a, b), dim, False, None)
@@ -807,9 +811,7 @@ def _check_deprecated(size_average: Any, reduce: Any, caller: str) -> None:
         raise TypeError(f"{caller}: size_average and reduce are not supported; use reduction=")
 
 
-def _weighted(
-    loss: Tensor, weight: Tensor | None, reduction: str, caller: str
-) -> Tensor:
+def _weighted(loss: Tensor, weight: Tensor | None, reduction: str, caller: str) -> Tensor:
     """Reduces a loss whose elements have weights; the mean is a weighted one."""
     if weight is None:
         return _reduced(loss, reduction, caller)
@@ -875,7 +877,9 @@ def huber_loss(
     delta: float = 1.0,
     weight: Tensor | None = None,
 ) -> Tensor:
-    r""":math:`(x - y)^2 / 2` where :math:`|x - y| < \delta`, else :math:`\delta (|x - y| - \delta/2)`.
+    r"""Squared error near 0, absolute error beyond ``delta``.
+
+    :math:`(x - y)^2 / 2` where :math:`|x - y| < \delta`, else :math:`\delta (|x - y| - \delta/2)`.
 
     Source: Huber 1964, "Robust estimation of a location parameter".
     """
@@ -948,7 +952,9 @@ def _soft_cross_entropy(
     loss = T.mul(log_softmax(input, dim, None), target)
     if weight is not None:
         if weight.shape != (classes,):
-            raise ShapeError(f"cross_entropy: weight must have shape ({classes},); got {weight.shape}")
+            raise ShapeError(
+                f"cross_entropy: weight must have shape ({classes},); got {weight.shape}"
+            )
         loss = T.mul(loss, T.reshape(weight, (-1, *[1] * (input.ndim - dim - 1))))
     loss = T.neg(T.sum(loss, dim, False, None))
     return _reduced(loss, reduction, "cross_entropy")
@@ -963,7 +969,7 @@ def nll_loss(
     reduce: None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    r"""Negative log-likelihood :math:`-w_t x_t` of log-probabilities x; see :func:`cross_entropy`."""
+    r"""Negative log-likelihood :math:`-w_t x_t` of log-probabilities; see :func:`cross_entropy`."""
     _check_deprecated(size_average, reduce, "nll_loss")
     classes = target._data.copy()
     weights = None if weight is None else weight._data

@@ -33,6 +33,7 @@ __all__ = [
     "zeros_",
 ]
 
+
 def _write(tensor: Tensor, values: Any, caller: str) -> Tensor:
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{caller}: tensor must be a Tensor; got {type(tensor).__name__}")
@@ -132,7 +133,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """
     if tensor.ndim != 2:
         raise ValueError(f"eye_: tensor must have 2 dimensions; got shape {tensor.shape}")
-    return _write(tensor, np.eye(*tensor.shape), "eye_")
+    return _write(tensor, np.eye(tensor.shape[0], tensor.shape[1]), "eye_")
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
@@ -276,7 +277,9 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     if 0 in tensor.shape:
         return tensor
     rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
-    values = _source(generator, "orthogonal_").standard_normal((max(rows, columns), min(rows, columns)))
+    values = _source(generator, "orthogonal_").standard_normal(
+        (max(rows, columns), min(rows, columns))
+    )
     q, r = np.linalg.qr(values)
     q *= np.sign(np.diagonal(r))  # makes the distribution uniform
     q = q.T if rows < columns else q

@@ -18,7 +18,6 @@ import numpy as np
 from lucid._core import dtype as dtypes
 from lucid._core.device import as_device, device
 from lucid._core.grad_mode import mode as grad_mode
-from lucid._core.grad_mode import no_grad
 from lucid._core.tape import RemovableHandle
 from lucid._core.tensor import Tensor, note_write, to_array, wrap
 from lucid.nn.parameter import Buffer, Parameter
@@ -78,6 +77,9 @@ class Module:
     """
 
     training: bool
+    _parameter_names: dict[str, None]
+    _buffer_names: dict[str, bool]  # whether it belongs to the state dict
+    _module_names: dict[str, None]
     forward: Callable[..., Any] = _not_implemented
 
     _hooks: _Hooks | None = None
@@ -87,7 +89,7 @@ class Module:
         own = self.__dict__
         own["training"] = True
         own[_PARAMETER_NAMES] = {}
-        own[_BUFFER_NAMES] = {}  # name: whether it belongs to the state dict
+        own[_BUFFER_NAMES] = {}
         own[_MODULE_NAMES] = {}
 
     # ---------------------------------------------------------------- attributes
@@ -945,7 +947,9 @@ def _replaced(result: Any, gradients: tuple[Any, ...], what: str) -> tuple[Any, 
             f"got {len(result)}"
         )
     for new, old in zip(result, gradients, strict=True):
-        if new is not None and (not isinstance(new, Tensor) or old is None or new.shape != old.shape):
+        if new is not None and (
+            not isinstance(new, Tensor) or old is None or new.shape != old.shape
+        ):
             raise RuntimeError(
                 f"full backward {what}: a gradient must be a Tensor of shape "
                 f"{None if old is None else old.shape}; got "

@@ -81,7 +81,7 @@ fused_rule(
 
 @operation(1)
 def log_softmax(x: Array, dim: int, dtype: Any = None) -> Array:
-    r"""Logarithm of :func:`softmax`, accurate where it underflows: :math:`x_i - \log\sum_j e^{x_j}`.
+    r"""Logarithm of :func:`softmax`, also where that underflows: :math:`x_i - \log\sum_j e^{x_j}`.
 
     The arguments are those of :func:`softmax`.
     """
@@ -99,6 +99,7 @@ fused_rule(
 
 
 # -------------------------------------------------------------------- cross-entropy
+
 
 def _rows(x: Array) -> Array:
     """Logits as (rows, classes): the classes are dimension 1, or 0 of a single sample."""
@@ -125,7 +126,7 @@ def _cross_entropy(
     weight: Array | None,
     ignore_index: int,
     label_smoothing: float,
-    reduction: str,
+    reduction: Any,
 ) -> tuple[Array, Array, float]:
     """The loss, what backward needs of the rows, and what the mean divided by."""
     if x.ndim == 2 and target.ndim == 1:
@@ -183,7 +184,9 @@ def cross_entropy_loss(
         logits, classes, weights, ignore_index, label_smoothing, reduction
     )
     attributes = (ignore_index, label_smoothing, reduction, kept, total)
-    return recorded(_cross_entropy_op, (x, target, weight), (logits, classes, weights), attributes, out)
+    return recorded(
+        _cross_entropy_op, (x, target, weight), (logits, classes, weights), attributes, out
+    )
 
 
 cross_entropy.gradient(
@@ -202,11 +205,11 @@ def _cross_entropy_backward(
     weight: Array | None,
     ignore_index: int,
     label_smoothing: float,
-    reduction: str,
+    reduction: Any,
     kept: Any,
     total: Any,
 ) -> Array:
-    settings = (weight, ignore_index, label_smoothing, reduction)
+    settings: Any = (weight, ignore_index, label_smoothing, reduction)
     if x.ndim == 2:
         return B.cross_entropy_backward(g, x, target, kept, total, *settings)
     rows = B.cross_entropy_backward(g, _rows(x), target.reshape(-1), kept, total, *settings)
@@ -216,14 +219,14 @@ def _cross_entropy_backward(
 
 
 def _cross_entropy_backward_composed(
-    F: Any,  # noqa: N803
+    F: Any,
     g: Any,
     x: Any,
     target: Any,
     weight: Any,
     ignore_index: int,
     label_smoothing: float,
-    reduction: str,
+    reduction: Any,
     kept: Any,
     total: Any,
 ) -> Any:
@@ -265,9 +268,7 @@ def _target_distribution(
     return np.where(counts, out, out.dtype.type(0))
 
 
-fused_rule(
-    "cross_entropy_backward", _cross_entropy_backward, _cross_entropy_backward_composed
-)
+fused_rule("cross_entropy_backward", _cross_entropy_backward, _cross_entropy_backward_composed)
 
 
 # -------------------------------------------------------------------- activations
@@ -279,15 +280,13 @@ def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
 
     Example:
         >>> lucid.nn.functional.leaky_relu(lucid.tensor([-1.0, 2.0]), 0.5)
-        tensor([-0.5000,  2.0000])
+        tensor([-0.5,  2. ])
     """
     _real(x, "leaky_relu")
     return B.leaky_relu(x, negative_slope)
 
 
-leaky_relu.gradient(
-    x=lambda F, g, x, negative_slope: F.leaky_relu_backward(g, x, negative_slope)
-)
+leaky_relu.gradient(x=lambda F, g, x, negative_slope: F.leaky_relu_backward(g, x, negative_slope))
 fused_rule(
     "leaky_relu_backward",
     B.leaky_relu_backward,
@@ -304,7 +303,7 @@ def elu(x: Array, alpha: float = 1.0) -> Array:
 
     Example:
         >>> lucid.nn.functional.elu(lucid.tensor([-1.0, 2.0]))
-        tensor([-0.6321,  2.0000])
+        tensor([-0.6321,  2.    ])
     """
     _real(x, "elu")
     return B.elu(x, alpha)
@@ -323,13 +322,13 @@ def silu(x: Array) -> Array:
 
     Example:
         >>> lucid.nn.functional.silu(lucid.tensor([0.0, 2.0]))
-        tensor([0.0000, 1.7616])
+        tensor([0.    , 1.7616])
     """
     _real(x, "silu")
     return B.silu(x)
 
 
-def _silu_backward(F: Any, g: Any, x: Any) -> Any:  # noqa: N803
+def _silu_backward(F: Any, g: Any, x: Any) -> Any:
     s = F.sigmoid(x)
     return F.mul(g, F.mul(s, F.add(F.mul(x, F.sub(1.0, s)), 1.0)))
 
@@ -351,7 +350,7 @@ def gelu(x: Array, approximate: str = "none") -> Array:
 
     Example:
         >>> lucid.nn.functional.gelu(lucid.tensor([0.0, 2.0]))
-        tensor([0.0000, 1.9545])
+        tensor([0.    , 1.9545])
     """
     _real(x, "gelu")
     if approximate == "none":
@@ -361,13 +360,13 @@ def gelu(x: Array, approximate: str = "none") -> Array:
     return B.gelu_tanh(x)
 
 
-def _gelu_backward(F: Any, g: Any, x: Any) -> Any:  # noqa: N803
+def _gelu_backward(F: Any, g: Any, x: Any) -> Any:
     chance = F.mul(F.add(F.erf(F.mul(x, 0.5**0.5)), 1.0), 0.5)
     density = F.mul(F.exp(F.mul(F.mul(x, x), -0.5)), (2 * np.pi) ** -0.5)
     return F.mul(g, F.add(chance, F.mul(x, density)))
 
 
-def _gelu_tanh_backward(F: Any, g: Any, x: Any) -> Any:  # noqa: N803
+def _gelu_tanh_backward(F: Any, g: Any, x: Any) -> Any:
     scale, cubic = (2 / np.pi) ** 0.5, 0.044715
     squared = F.mul(x, x)
     t = F.tanh(F.mul(F.mul(x, F.add(F.mul(squared, cubic), 1.0)), scale))
@@ -391,7 +390,7 @@ def log_sigmoid(x: Array) -> Array:
 
     Example:
         >>> lucid.nn.functional.logsigmoid(lucid.tensor([0.0, -100.0]))
-        tensor([  -0.6931, -100.0000])
+        tensor([  -0.6931, -100.    ])
     """
     _real(x, "log_sigmoid")
     return B.sub(B.minimum(x, 0.0), B.log1p(B.exp(B.neg(B.abs(x)))))
@@ -406,7 +405,7 @@ def hardtanh(x: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array:
 
     Example:
         >>> lucid.nn.functional.hardtanh(lucid.tensor([-2.0, 0.5]))
-        tensor([-1.0000,  0.5000])
+        tensor([-1. ,  0.5])
     """
     if min_val > max_val:
         raise ValueError(f"hardtanh: min_val must not exceed max_val; got {min_val} and {max_val}")
@@ -428,7 +427,7 @@ def hardswish(x: Array) -> Array:
 
     Example:
         >>> lucid.nn.functional.hardswish(lucid.tensor([-4.0, 1.0]))
-        tensor([-0.0000,  0.6667])
+        tensor([-0.    ,  0.6667])
     """
     _real(x, "hardswish")
     return B.mul(x, B.div(B.minimum(B.maximum(B.add(x, 3.0), 0.0), 6.0), 6.0))
@@ -478,7 +477,11 @@ embedding.gradient(
 def embedding_backward(g: Array, index: Any, rows: int, padding_idx: int | None) -> Array:
     """Gradient of :func:`embedding`: the rows of ``g`` added up where ``index`` says."""
     out = np.zeros((rows, g.shape[-1]), g.dtype)
-    B.add_rows(out, np.ascontiguousarray(index).reshape(-1), np.ascontiguousarray(g).reshape(-1, g.shape[-1]))
+    B.add_rows(
+        out,
+        np.ascontiguousarray(index).reshape(-1),
+        np.ascontiguousarray(g).reshape(-1, g.shape[-1]),
+    )
     if padding_idx is not None:
         out[padding_idx] = 0
     return out
@@ -488,9 +491,7 @@ embedding_backward.gradient(
     g=lambda F, g, index, padding_idx: (
         F.embedding(g, index, None)
         if padding_idx is None
-        else F.mul(
-            F.embedding(g, index, None), (index != padding_idx)[..., None].astype(g.dtype)
-        )
+        else F.mul(F.embedding(g, index, None), (index != padding_idx)[..., None].astype(g.dtype))
     )
 )
 
@@ -564,9 +565,7 @@ def binary_cross_entropy(x: Array, y: Array) -> Array:
 
 
 binary_cross_entropy.gradient(
-    x=lambda F, g, x, y: F.div(
-        F.mul(g, F.sub(x, y)), F.maximum(F.mul(F.sub(1.0, x), x), 1e-12)
-    ),
+    x=lambda F, g, x, y: F.div(F.mul(g, F.sub(x, y)), F.maximum(F.mul(F.sub(1.0, x), x), 1e-12)),
     y=lambda F, g, x: F.mul(
         g, F.sub(F.maximum(F.log1p(F.neg(x)), -100.0), F.maximum(F.log(x), -100.0))
     ),
@@ -599,8 +598,8 @@ def layer_norm(
 def layer_norm_rows(x: Tensor, weight: Any, bias: Any, eps: float) -> Tensor:
     """:func:`layer_norm` recorded together with what its kernel leaves for backward."""
     inputs = (x, weight, bias)
-    arrays = [t if t is None else t._data for t in inputs]
-    out, mean, rstd = B.layer_norm(*arrays, eps)
+    arrays: list[Any] = [t if t is None else t._data for t in inputs]
+    out, mean, rstd = B.layer_norm(arrays[0], arrays[1], arrays[2], eps)
     return recorded(layer_norm.op, inputs, arrays, (eps, mean, rstd), out)
 
 
@@ -614,12 +613,24 @@ layer_norm.gradient(
 def _layer_norm_backward(g, x, weight, eps, mean, rstd, need_x, need_weight, need_bias):
     parts = B.layer_norm_backward(g, x, mean, rstd, weight)
     return tuple(
-        [part if need else None for part, need in zip(parts, (need_x, need_weight, need_bias), strict=True)]
+        [
+            part if need else None
+            for part, need in zip(parts, (need_x, need_weight, need_bias), strict=True)
+        ]
     )
 
 
 def _layer_norm_backward_composed(
-    F, g, x, weight, eps, mean, rstd, need_x, need_weight, need_bias  # noqa: N803
+    F,
+    g,
+    x,
+    weight,
+    eps,
+    mean,
+    rstd,
+    need_x,
+    need_weight,
+    need_bias,
 ):
     centred = F.sub(x, F.mean(x, -1, True, None))
     scale = F.rsqrt(F.add(F.mean(F.mul(centred, centred), -1, True, None), eps))
@@ -655,8 +666,8 @@ def rms_norm(x: Array, weight: Array | None = None, eps: float = 1e-6, rstd: Any
 def rms_norm_rows(x: Tensor, weight: Any, eps: float) -> Tensor:
     """:func:`rms_norm` recorded together with what its kernel leaves for backward."""
     inputs = (x, weight)
-    arrays = [t if t is None else t._data for t in inputs]
-    out, rstd = B.rms_norm(*arrays, eps)
+    arrays: list[Any] = [t if t is None else t._data for t in inputs]
+    out, rstd = B.rms_norm(arrays[0], arrays[1], eps)
     return recorded(rms_norm.op, inputs, arrays, (eps, rstd), out)
 
 
@@ -670,7 +681,7 @@ def _rms_norm_backward(g, x, weight, eps, rstd, need_x, need_weight):
     return dx if need_x else None, dweight if need_weight else None
 
 
-def _rms_norm_backward_composed(F, g, x, weight, eps, rstd, need_x, need_weight):  # noqa: N803
+def _rms_norm_backward_composed(F, g, x, weight, eps, rstd, need_x, need_weight):
     scale = F.rsqrt(F.add(F.mean(F.mul(x, x), -1, True, None), eps))
     normal = F.mul(x, scale)
     inner = g if weight is None else F.mul(g, weight)
@@ -700,7 +711,7 @@ def gate(xs: list[Array], see: Callable[..., Any]) -> tuple[Array, ...]:
 
 
 @gate.gradient
-def _(F, g, see):  # noqa: N803
+def _(F, g, see):
     on_tensors = any(isinstance(x, Tensor) for x in g)
     seen = see(tuple([wrap(x) if isinstance(x, Array) else x for x in g]))
     return seen if on_tensors else tuple([None if x is None else x._data for x in seen])

@@ -236,7 +236,9 @@ def unchanged(model, before):
 
 def test_default_policy_warns_by_name_and_touches_nothing():
     model, before = spoilt()
-    with pytest.warns(UserWarning, match=r"1\.weight \(2, 2\): 1 NaN, 1 inf.*1\.bias.*0 NaN, 1 inf"):
+    with pytest.warns(
+        UserWarning, match=r"1\.weight \(2, 2\): 1 NaN, 1 inf.*1\.bias.*0 NaN, 1 inf"
+    ):
         assert math.isnan(clip_grad_norm(model, 1e-3).item())
     assert unchanged(model, before)
     with pytest.warns(UserWarning, match=r"parameters\[2\]"):
@@ -305,7 +307,9 @@ def test_wrong_max_norm(function, limit, error):
     assert members[0].grad.tolist() == [3, 4]
 
 
-@pytest.mark.parametrize("function", [get_total_norm, grad_norm, lambda x, p: clip_grad_norm(x, 1.0, p)])
+@pytest.mark.parametrize(
+    "function", [get_total_norm, grad_norm, lambda x, p: clip_grad_norm(x, 1.0, p)]
+)
 @pytest.mark.parametrize(
     ("p", "error"),
     [(0, ValueError), (-1, ValueError), (nan, ValueError), (-inf, ValueError), (True, TypeError),
@@ -424,7 +428,10 @@ def test_adaptive_clipping_of_units():
 )  # fmt: skip
 def test_adaptive_clipping_axes(shape, axis, axes):
     rng = np.random.default_rng(0)
-    weight, gradient = np.asarray(rng.standard_normal(shape)), np.asarray(rng.standard_normal(shape))
+    weight, gradient = (
+        np.asarray(rng.standard_normal(shape)),
+        np.asarray(rng.standard_normal(shape)),
+    )
     p = nn.Parameter(lucid.tensor(weight))
     p.grad = lucid.tensor(gradient)
     adaptive_clip_grad(p, 0.01, axis=axis)
@@ -481,7 +488,9 @@ def test_autoclip_window_state_and_nan():
 def both(torch, gradients, dtype=np.float32):
     ours, theirs = parameters(*gradients, dtype=dtype), []
     for g in gradients:
-        p = torch.nn.Parameter(torch.ones(np.shape(g), dtype=torch.tensor(np.zeros(1, dtype)).dtype))
+        p = torch.nn.Parameter(
+            torch.ones(np.shape(g), dtype=torch.tensor(np.zeros(1, dtype)).dtype)
+        )
         p.grad = torch.tensor(np.asarray(g, dtype))
         theirs.append(p)
     return ours, theirs

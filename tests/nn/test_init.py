@@ -59,11 +59,11 @@ def test_the_default_generator_is_seeded_by_manual_seed():
 
 
 def test_numpy_s_generator_is_left_alone():
-    np.random.seed(0)  # noqa: NPY002
-    expected = np.random.random()  # noqa: NPY002
-    np.random.seed(0)  # noqa: NPY002
+    np.random.seed(0)
+    expected = np.random.random()
+    np.random.seed(0)
     nn.Linear(10, 10)
-    assert np.random.random() == expected  # noqa: NPY002
+    assert np.random.random() == expected
 
 
 @pytest.mark.parametrize(

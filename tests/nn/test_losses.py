@@ -134,7 +134,9 @@ def test_batchmean_against_torch(torch, log_target):
 
 def compare(torch, name, kwargs, makers, reduction, dtype):
     arrays = drawn(makers, dtype)
-    theirs = getattr(torch.nn, name)(**built(torch, kwargs, dtype, torch.tensor), reduction=reduction)
+    theirs = getattr(torch.nn, name)(
+        **built(torch, kwargs, dtype, torch.tensor), reduction=reduction
+    )
     ours = getattr(nn, name)(**built(lucid, kwargs, dtype, lucid.tensor), reduction=reduction)
     assert repr(ours) == repr(theirs)
     needs = [a.dtype.kind == "f" for a in arrays]

@@ -114,7 +114,9 @@ def test_before_init():
             self.size = 3
             self.weight = nn.Parameter(lucid.ones(2))
 
-    with pytest.raises(AttributeError, match=r"Early: call super\(\).__init__\(\) before .*'weight'"):
+    with pytest.raises(
+        AttributeError, match=r"Early: call super\(\).__init__\(\) before .*'weight'"
+    ):
         Early()
 
 
@@ -129,7 +131,9 @@ def test_paths():
     assert net.get_submodule("inner.0") is net.inner[0]
     assert net.get_parameter("inner.0.bias") is net.inner[0].bias
     assert net.get_buffer("mean") is net.mean
-    with pytest.raises(AttributeError, match="'inner' .Sequential. has no submodule '7'; it has 0, 1"):
+    with pytest.raises(
+        AttributeError, match=r"'inner' .Sequential. has no submodule '7'; it has 0, 1"
+    ):
         net.get_submodule("inner.7")
     with pytest.raises(AttributeError, match="get_parameter"):
         net.get_parameter("mean")
@@ -449,7 +453,9 @@ def test_backward_hook_where_no_input_needs_a_gradient():
 def test_wrong_result_of_a_backward_hook():
     layer = nn.Linear(2, 1)
     layer.register_full_backward_hook(lambda m, gi, go: (lucid.ones(7),))
-    with pytest.raises(RuntimeError, match="full backward hook: a gradient must be a Tensor of shape"):
+    with pytest.raises(
+        RuntimeError, match="full backward hook: a gradient must be a Tensor of shape"
+    ):
         layer(lucid.ones(1, 2, requires_grad=True)).sum().backward()
 
 

@@ -66,19 +66,23 @@ SAMPLES = [
     Sample("embedding_backward", ((2, 2, 3),),
            numpy=lambda g: np.stack([g[0, 0], g[1, 1], 0 * g[0, 0]]),
            call=lambda g: neural.embedding_backward(g, INDEX, 3, 2)),
-    Sample("nll_loss", ((4, 3),), numpy=lambda x: np.append(-(x * WEIGHT)[range(3), CLASSES[:3]], 0).astype(x.dtype),
+    Sample("nll_loss", ((4, 3),),
+           numpy=lambda x: np.append(-(x * WEIGHT)[range(3), CLASSES[:3]], 0).astype(x.dtype),
            call=lambda x: neural.nll_loss(x, CLASSES, WEIGHT, -100)),
     Sample("nll_loss_backward", ((4,),),
-           numpy=lambda g: np.vstack([-np.eye(3)[CLASSES[:3]] * WEIGHT * g[:3, None], np.zeros((1, 3))]).astype(g.dtype),
+           numpy=lambda g: np.vstack(
+               [-np.eye(3)[CLASSES[:3]] * WEIGHT * g[:3, None], np.zeros((1, 3))]).astype(g.dtype),
            call=lambda g: neural.nll_loss_backward(g, (4, 3), CLASSES, WEIGHT, -100)),
     Sample("cross_entropy", ((4, 3),),
-           numpy=lambda x: chosen(softmax(x.astype(float), 1), weight=WEIGHT, smoothing=0.2).astype(x.dtype),
+           numpy=lambda x: chosen(
+               softmax(x.astype(float), 1), weight=WEIGHT, smoothing=0.2).astype(x.dtype),
            call=lambda x: neural.cross_entropy_loss(
                x, lucid.tensor(CLASSES), lucid.tensor(WEIGHT.astype(x.dtype)), -100, 0.2, "none")),
     Sample("binary_cross_entropy", (real((3, 4), 0.1, 0.9), real((3, 4), 0.1, 0.9)),
            numpy=lambda x, y: -(y * np.log(x) + (1 - y) * np.log(1 - x)),
            call=neural.binary_cross_entropy, dtypes="f", tolerance=4),  # the logarithms cancel
-    Sample("layer_norm", ((4, 5), (5,), (5,)), call=lambda x, w, b: neural.layer_norm_rows(x, w, b, 0.1),
+    Sample("layer_norm", ((4, 5), (5,), (5,)),
+           call=lambda x, w, b: neural.layer_norm_rows(x, w, b, 0.1),
            torch=lambda x, w, b: __import__("torch").nn.functional.layer_norm(x, (5,), w, b, 0.1),
            tolerance=4),  # sums over a row in another order
     Sample("rms_norm", ((4, 5), (5,)), call=lambda x, w: neural.rms_norm_rows(x, w, 0.1),

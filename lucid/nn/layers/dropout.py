@@ -32,9 +32,7 @@ class _Dropout(Module):
     def __init__(self, p: float = 0.5, inplace: bool = False, generator: Any = None) -> None:
         super().__init__()
         if not 0 <= p <= 1:
-            raise ValueError(
-                f"{type(self).__name__}: p must be a probability in [0, 1]; got {p}"
-            )
+            raise ValueError(f"{type(self).__name__}: p must be a probability in [0, 1]; got {p}")
         self.p = p
         self.inplace = inplace
         self.generator = generator
@@ -53,7 +51,7 @@ class AlphaDropout(_Dropout):
 
 
 class Dropout(_Dropout):
-    """Sets elements to 0 with probability ``p`` in training, and scales the others by 1 / (1 - p)."""
+    """Sets elements to 0 with probability ``p``, and scales the others by 1 / (1 - p)."""
 
     _function = staticmethod(F.dropout)
 

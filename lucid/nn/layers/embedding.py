@@ -104,8 +104,10 @@ class Embedding(Module):
             raise ShapeError(
                 f"Embedding: embeddings must have 2 dimensions; got shape {embeddings.shape}"
             )
+        entries, size = embeddings.shape
         return cls(
-            *embeddings.shape,
+            entries,
+            size,
             padding_idx,
             max_norm,
             norm_type,

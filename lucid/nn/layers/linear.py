@@ -45,6 +45,8 @@ class Linear(Module):
         (32, 16)
     """
 
+    bias: Parameter | None
+
     def __init__(
         self,
         in_features: int,
@@ -91,6 +93,8 @@ class Bilinear(Module):
         weight: shape ``(out_features, in1_features, in2_features)``.
         bias: shape ``(out_features,)``, or None.
     """
+
+    bias: Parameter | None
 
     def __init__(
         self,

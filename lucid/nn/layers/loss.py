@@ -51,6 +51,8 @@ class _Loss(Module):
 class BCELoss(_Loss):
     """Cross-entropy of probabilities. See :func:`lucid.nn.functional.binary_cross_entropy`."""
 
+    weight: Tensor | None
+
     def __init__(
         self,
         weight: Tensor | None = None,
@@ -70,6 +72,9 @@ class BCEWithLogitsLoss(_Loss):
 
     See :func:`lucid.nn.functional.binary_cross_entropy_with_logits`.
     """
+
+    weight: Tensor | None
+    pos_weight: Tensor | None
 
     def __init__(
         self,
@@ -117,6 +122,8 @@ class CrossEntropyLoss(_Loss):
     See :func:`lucid.nn.functional.cross_entropy`.
     """
 
+    weight: Tensor | None
+
     def __init__(
         self,
         weight: Tensor | None = None,
@@ -133,7 +140,8 @@ class CrossEntropyLoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(
-            input, target,
+            input,
+            target,
             weight=self.weight,
             ignore_index=self.ignore_index,
             label_smoothing=self.label_smoothing,
@@ -276,6 +284,8 @@ class MarginRankingLoss(_Loss):
 class NLLLoss(_Loss):
     """Negative log-likelihood of log-probabilities. See :func:`lucid.nn.functional.nll_loss`."""
 
+    weight: Tensor | None
+
     def __init__(
         self,
         weight: Tensor | None = None,
@@ -290,7 +300,8 @@ class NLLLoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.nll_loss(
-            input, target,
+            input,
+            target,
             weight=self.weight,
             ignore_index=self.ignore_index,
             reduction=self.reduction,
@@ -319,7 +330,8 @@ class PoissonNLLLoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.poisson_nll_loss(
-            input, target,
+            input,
+            target,
             log_input=self.log_input,
             full=self.full,
             eps=self.eps,
@@ -389,7 +401,9 @@ class TripletMarginLoss(_Loss):
 
     def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         return F.triplet_margin_loss(
-            anchor, positive, negative,
+            anchor,
+            positive,
+            negative,
             margin=self.margin,
             p=self.p,
             eps=self.eps,

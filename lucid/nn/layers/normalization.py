@@ -10,7 +10,9 @@ from lucid.nn import functional as F  # noqa: N812
 from lucid.nn import init
 from lucid.nn.layers.linear import new_parameter
 from lucid.nn.module import Module
+from lucid.nn.parameter import Parameter
 from lucid.ops.creation import ones, tensor, zeros
+from lucid.ops.shape import squeeze, unsqueeze
 
 __all__ = [
     "BatchNorm1d",
@@ -37,6 +39,9 @@ class LayerNorm(Module):
     Source: Ba, Kiros & Hinton 2016, "Layer normalization".
     """
 
+    weight: Parameter | None
+    bias: Parameter | None
+
     def __init__(
         self,
         normalized_shape: Any,
@@ -53,7 +58,9 @@ class LayerNorm(Module):
         for name, wanted in (("weight", elementwise_affine), ("bias", elementwise_affine and bias)):
             self.register_parameter(
                 name,
-                new_parameter(self.normalized_shape, dtype, device, "LayerNorm") if wanted else None,
+                new_parameter(self.normalized_shape, dtype, device, "LayerNorm")
+                if wanted
+                else None,
             )
         self.reset_parameters()
 
@@ -85,6 +92,8 @@ class RMSNorm(Module):
     Source: Zhang & Sennrich 2019, "Root mean square layer normalization".
     """
 
+    weight: Parameter | None
+
     def __init__(
         self,
         normalized_shape: Any,
@@ -115,8 +124,7 @@ class RMSNorm(Module):
 
     def extra_repr(self) -> str:
         return (
-            f"{self.normalized_shape}, eps={self.eps}, "
-            f"elementwise_affine={self.elementwise_affine}"
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
         )
 
 
@@ -136,6 +144,9 @@ class GroupNorm(Module):
 
     Source: Wu & He 2018, "Group normalization".
     """
+
+    weight: Parameter | None
+    bias: Parameter | None
 
     def __init__(
         self,
@@ -193,6 +204,12 @@ class _ChannelNorm(Module):
         track_running_stats: keep running statistics and use them in evaluation.
     """
 
+    weight: Parameter | None
+    bias: Parameter | None
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+
     _dims: tuple[int, ...]
     _unbatched = False
 
@@ -228,10 +245,13 @@ class _ChannelNorm(Module):
 
     def reset_running_stats(self) -> None:
         """Sets the running mean to 0, the running variance to 1 and the count to 0."""
-        if self.track_running_stats:
-            init.zeros_(self.running_mean)
-            init.ones_(self.running_var)
-            init.zeros_(self.num_batches_tracked)
+        for statistic, value in (
+            (self.running_mean, 0),
+            (self.running_var, 1),
+            (self.num_batches_tracked, 0),
+        ):
+            if statistic is not None:
+                init.constant_(statistic, value)
 
     def reset_parameters(self) -> None:
         """Sets the scale to 1, the shift to 0, and resets the running statistics."""
@@ -348,7 +368,7 @@ class _InstanceNorm(_ChannelNorm):
         self._check(input)
         single = input.ndim == self._dims[0]
         out = F.instance_norm(
-            input[None] if single else input,
+            unsqueeze(input, 0) if single else input,
             self.running_mean,
             self.running_var,
             self.weight,
@@ -357,7 +377,7 @@ class _InstanceNorm(_ChannelNorm):
             0.0 if self.momentum is None else self.momentum,
             self.eps,
         )
-        return out[0] if single else out
+        return squeeze(out, 0) if single else out
 
 
 class InstanceNorm1d(_InstanceNorm):

@@ -1,5 +1,6 @@
 """What is done to the parameters of a model as a whole; first of all, gradient norms."""
 
+from lucid.nn.utils import rnn
 from lucid.nn.utils.grad import (
     AutoClip,
     adaptive_clip_grad,
@@ -16,6 +17,7 @@ from lucid.nn.utils.grad import (
 )
 from lucid.nn.utils.monitor import GradientMonitor, Spike
 from lucid.nn.utils.report import GradientReport, GradientStats, grad_report
+from lucid.nn.utils.vector import parameters_to_vector, vector_to_parameters
 
 __all__ = [
     "AutoClip",
@@ -35,4 +37,7 @@ __all__ = [
     "get_total_norm",
     "grad_norm",
     "grad_report",
+    "parameters_to_vector",
+    "vector_to_parameters",
+    "rnn",
 ]

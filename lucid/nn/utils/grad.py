@@ -103,15 +103,13 @@ def _warn_of_nothing(caller: str) -> None:
 
 def _limit(max_norm: Any, caller: str, name: str = "max_norm") -> float:
     """``max_norm`` as a float, checked."""
-    value = max_norm
+    value: Any = max_norm
     if isinstance(value, (Tensor, np.ndarray)) and value.ndim == 0:
         value = value.item()
     if isinstance(value, numbers.Complex) and not isinstance(value, numbers.Real):
         value = value.real if value.imag == 0 else value
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(
-            f"{caller}: {name} must be a real number or a 0-d tensor; got {max_norm!r}"
-        )
+        raise TypeError(f"{caller}: {name} must be a real number or a 0-d tensor; got {max_norm!r}")
     value = float(value)
     if not value >= 0:
         raise ValueError(f"{caller}: {name} must be at least 0; got {value}")
@@ -122,12 +120,15 @@ def _order(norm_type: Any, caller: str) -> float:
     """``norm_type`` as a float, checked."""
     if isinstance(norm_type, str) and norm_type == "inf":
         return math.inf
-    value = norm_type.item() if isinstance(norm_type, Tensor) and norm_type.ndim == 0 else norm_type
+    value: Any = (
+        norm_type.item() if isinstance(norm_type, Tensor) and norm_type.ndim == 0 else norm_type
+    )
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{caller}: norm_type must be a number or 'inf'; got {norm_type!r}")
+    value = float(value)
     if not value > 0:
         raise ValueError(f"{caller}: norm_type must be greater than 0; got {norm_type!r}")
-    return float(value)
+    return value
 
 
 def _policy(nonfinite: str, error_if_nonfinite: bool, caller: str) -> str:
@@ -217,7 +218,7 @@ def _measure(
     members, arrays, plain = _measured(parameters, caller)
     if plain and isinstance(norm_type, numbers.Real) and norm_type <= 0:
         norm = _pytorch_norm(arrays, float(norm_type))
-        bad = not math.isfinite(norm)
+        bad = int(not math.isfinite(norm))
     else:
         norm, bad = _total_norm(arrays, _order(norm_type, caller))
     if bad and policy in ("warn", "raise"):
@@ -317,7 +318,7 @@ def clip_grad_norm(
         >>> lucid.nn.utils.clip_grad_norm(w, max_norm=1.0).item()
         10.0
         >>> w.grad
-        tensor([0.6000, 0.8000])
+        tensor([0.6, 0.8])
 
     Source: Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural
     networks".
@@ -414,7 +415,9 @@ def clip_grad_norm_by_group(
     policy = _policy(nonfinite, error_if_nonfinite, caller)
     eps = _limit(eps, caller, "eps")
     if isinstance(groups, (Tensor, Module)):
-        raise TypeError(f"{caller}: groups must be a sequence of groups; got one {type(groups).__name__}")
+        raise TypeError(
+            f"{caller}: groups must be a sequence of groups; got one {type(groups).__name__}"
+        )
     everyone: list[Any] = []
     gathered: list[list[Tensor]] = []
     limits: list[float] = []
@@ -451,7 +454,11 @@ def _clip_each(
     """Clips each group to its limit, unless the policy forbids to touch any."""
     gradients = [g for group in groups for g in group]
     arrays = [g._data for g in gradients]
-    if not np.isfinite(norms).all() and policy != "propagate" and B.norms.nonfinite_counts(arrays).any():
+    if (
+        not np.isfinite(norms).all()
+        and policy != "propagate"
+        and B.norms.nonfinite_counts(arrays).any()
+    ):
         _handle_nonfinite(members, gradients, arrays, policy, caller)
         return
     due = [
@@ -485,7 +492,7 @@ def clipped(
 
     Example:
         >>> lucid.nn.utils.clipped([lucid.tensor([3.0, 4.0])], 1.0)
-        (tensor([0.6000, 0.8000]),)
+        (tensor([0.6, 0.8]),)
     """
     limit, p = _limit(max_norm, "clipped"), _order(norm_type, "clipped")
     eps = _limit(eps, "clipped", "eps")
@@ -570,7 +577,9 @@ def _unit_axes(x: np.ndarray, axis: Any, caller: str) -> tuple[int, ...]:
     axes = axis if isinstance(axis, (tuple, list)) else (axis,)
     for a in axes:
         if not -x.ndim <= a < x.ndim:
-            raise IndexError(f"{caller}: axis {a} is out of range for a parameter of shape {x.shape}")
+            raise IndexError(
+                f"{caller}: axis {a} is out of range for a parameter of shape {x.shape}"
+            )
     return tuple(axes)
 
 
@@ -621,7 +630,9 @@ class AutoClip:
         if self.percentile > 100:
             raise ValueError(f"AutoClip: percentile must be at most 100; got {percentile}")
         if window is not None and (not isinstance(window, int) or window < 1):
-            raise ValueError(f"AutoClip: window must be an int of at least 1, or None; got {window!r}")
+            raise ValueError(
+                f"AutoClip: window must be an int of at least 1, or None; got {window!r}"
+            )
         self.window = window
         self.norm_type = _order(norm_type, "AutoClip")
         self.eps = _limit(eps, "AutoClip", "eps")
@@ -641,9 +652,7 @@ class AutoClip:
         limit = math.inf if self.max_norm is None else self.max_norm
         if not gradients:
             return _scalar(norm)
-        return clip_grad_norm(
-            members, limit, self.norm_type, self.eps, nonfinite=self.nonfinite
-        )
+        return clip_grad_norm(members, limit, self.norm_type, self.eps, nonfinite=self.nonfinite)
 
     def _remember(self, norm: float) -> None:
         if self.window is not None and len(self._history) == self.window:
@@ -678,7 +687,9 @@ def _pytorch_gradients(parameters: Any, caller: str) -> tuple[list[Any], list[Te
     iterator = isinstance(parameters, Iterator)
     members = _members(parameters, caller)
     if iterator and not members:
-        warnings.warn(f"{caller}: parameters is an exhausted iterator; nothing is clipped", stacklevel=3)
+        warnings.warn(
+            f"{caller}: parameters is an exhausted iterator; nothing is clipped", stacklevel=3
+        )
     tensors = [_split(member, i, caller)[1] for i, member in enumerate(members)]
     return members, list({id(g._data): g for x in tensors if (g := x._grad) is not None}.values())
 
@@ -714,7 +725,9 @@ def clip_grad_norm_(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    r"""PyTorch's clipping: multiplies by :math:`\min(1, \text{max\_norm} / (\text{norm} + 10^{-6}))`.
+    r"""PyTorch's clipping: scales the gradients in place to a norm of at most ``max_norm``.
+
+    The factor is :math:`\min(1, \text{max\_norm} / (\text{norm} + 10^{-6}))`.
 
     Non-finite values propagate: a NaN makes every gradient NaN. Unlike PyTorch, the norm neither
     overflows nor loses digits on the way. See :func:`clip_grad_norm` for the one that warns.
@@ -759,7 +772,9 @@ def _pytorch_scale(
 def clip_grads_with_norm_(
     parameters: Any, max_norm: float, total_norm: Any, foreach: bool | None = None
 ) -> None:
-    r"""Multiplies the gradients by :math:`\min(1, \text{max\_norm} / (\text{total\_norm} + 10^{-6}))`.
+    r"""Scales the gradients in place by a norm that is known.
+
+    The factor is :math:`\min(1, \text{max\_norm} / (\text{total\_norm} + 10^{-6}))`.
 
     Args:
         parameters, max_norm, foreach: as for :func:`clip_grad_norm_`.

@@ -1,0 +1,153 @@
+/* recurrent_real.h: the point-wise part of one step of each recurrent cell, and its derivative.
+ *
+ * Plain loops over one row at a time, which stays in the L1 cache between them. Gates lie in the
+ * order of PyTorch's weights: i f g o in an LSTM, r z n in a GRU.
+ *
+ * No include guard: included once per type and level.
+ */
+#include "vector_math.h"
+
+#define CELL(name)                                                                               \
+    static void R(name)(const cell_step *restrict s, ptrdiff_t first, ptrdiff_t last)
+#define ROW(field, width) ((real *)s->field + row * (width) * s->hidden)
+#define EACH_ROW for (ptrdiff_t row = first; row < last; row++)
+#define EACH_UNIT LUCID_LOOP for (ptrdiff_t j = 0; j < hidden; j++)
+
+static void R(add)(void *to, const void *x, ptrdiff_t count) {
+    real *sum = to;
+    const real *term = x;
+    LUCID_LOOP for (ptrdiff_t i = 0; i < count; i++) sum[i] += term[i];
+}
+
+LUCID_INLINE void R(sigmoid_of)(real *x, ptrdiff_t count) {
+    LUCID_LOOP for (ptrdiff_t i = 0; i < count; i++) x[i] = R(sigmoid)(x[i]);
+}
+
+LUCID_INLINE void R(tanh_of)(real *x, ptrdiff_t count) {
+    LUCID_LOOP for (ptrdiff_t i = 0; i < count; i++) x[i] = R(tanh)(x[i]);
+}
+
+/* ---- h' = tanh(sums) or relu(sums) ---------------------------------------------------------- */
+
+CELL(rnn_tanh_forward) {
+    const ptrdiff_t hidden = s->hidden;
+    EACH_ROW {
+        real *h = ROW(gates, 1), *out = ROW(out, 1);
+        EACH_UNIT out[j] = h[j] = R(tanh)(h[j]);
+    }
+}
+
+CELL(rnn_tanh_backward) {
+    const ptrdiff_t hidden = s->hidden;
+    EACH_ROW {
+        const real *h = ROW(gates, 1), *dh = ROW(dh, 1);
+        real *d = ROW(d_input, 1);
+        EACH_UNIT d[j] = dh[j] * (1 - h[j] * h[j]);
+    }
+}
+
+CELL(rnn_relu_forward) {
+    const ptrdiff_t hidden = s->hidden;
+    EACH_ROW {
+        real *h = ROW(gates, 1), *out = ROW(out, 1);
+        EACH_UNIT out[j] = h[j] = h[j] < 0 ? 0 : h[j];
+    }
+}
+
+CELL(rnn_relu_backward) {
+    const ptrdiff_t hidden = s->hidden;
+    EACH_ROW {
+        const real *h = ROW(gates, 1), *dh = ROW(dh, 1);
+        real *d = ROW(d_input, 1);
+        EACH_UNIT d[j] = h[j] > 0 ? dh[j] : 0;
+    }
+}
+
+/* ---- c' = f c + i g,  h' = o tanh(c') ------------------------------------------------------- */
+
+CELL(lstm_forward) {
+    const ptrdiff_t hidden = s->hidden;
+    EACH_ROW {
+        real *i = ROW(gates, 4), *f = i + hidden, *g = f + hidden, *o = g + hidden;
+        real *c = ROW(c, 1), *out = ROW(out, 1);
+        R(sigmoid_of)(i, 2 * hidden);
+        R(tanh_of)(g, hidden);
+        R(sigmoid_of)(o, hidden);
+        if (s->c_before) memcpy(ROW(c_before, 1), c, (size_t)hidden * sizeof(real));
+        EACH_UNIT {
+            c[j] = R(fma)(f[j], c[j], i[j] * g[j]);
+            out[j] = o[j] * R(tanh)(c[j]);
+        }
+    }
+}
+
+/* c' and tanh(c') are computed again: cheaper than fetching them. `out` becomes h' again. */
+CELL(lstm_backward) {
+    const ptrdiff_t hidden = s->hidden;
+    EACH_ROW {
+        const real *i = ROW(gates, 4), *f = i + hidden, *g = f + hidden, *o = g + hidden;
+        const real *c_before = ROW(c_before, 1), *dh = ROW(dh, 1);
+        real *di = ROW(d_input, 4), *df = di + hidden, *dg = df + hidden, *d_o = dg + hidden;
+        real *dc = ROW(dc, 1);
+        if (s->out) {
+            real *out = ROW(out, 1);
+            EACH_UNIT out[j] = o[j] * R(tanh)(R(fma)(f[j], c_before[j], i[j] * g[j]));
+        }
+        EACH_UNIT {
+            const real t = R(tanh)(R(fma)(f[j], c_before[j], i[j] * g[j]));
+            const real d = R(fma)(dh[j] * o[j], 1 - t * t, dc[j]);
+            d_o[j] = dh[j] * t * (o[j] * (1 - o[j]));
+            di[j] = d * g[j] * (i[j] * (1 - i[j]));
+            df[j] = d * c_before[j] * (f[j] * (1 - f[j]));
+            dg[j] = d * i[j] * (1 - g[j] * g[j]);
+            dc[j] = d * f[j];
+        }
+    }
+}
+
+/* ---- h' = (1 - z) n + z h with n = tanh(input + r * recurrent) -------------------------------- */
+
+CELL(gru_forward) {
+    const ptrdiff_t hidden = s->hidden;
+    EACH_ROW {
+        real *r = ROW(gates, 3), *z = r + hidden, *n = z + hidden, *out = ROW(out, 1);
+        const real *recurrent = ROW(recurrent, 3), *candidate = recurrent + 2 * hidden;
+        const real *h = ROW(h_before, 1);
+        R(add)(r, recurrent, 2 * hidden);
+        R(sigmoid_of)(r, 2 * hidden);
+        if (s->candidate) memcpy(ROW(candidate, 1), candidate, (size_t)hidden * sizeof(real));
+        EACH_UNIT {
+            n[j] = R(tanh)(R(fma)(r[j], candidate[j], n[j]));
+            out[j] = R(fma)(z[j], h[j] - n[j], n[j]);
+        }
+    }
+}
+
+CELL(gru_backward) {
+    const ptrdiff_t hidden = s->hidden;
+    EACH_ROW {
+        const real *r = ROW(gates, 3), *z = r + hidden, *n = z + hidden;
+        const real *candidate = ROW(candidate, 1), *h = ROW(h_before, 1);
+        real *dh = ROW(dh, 1), *dr = ROW(d_input, 3), *dz = dr + hidden, *dn = dz + hidden;
+        real *recurrent = ROW(d_recurrent, 3);
+        EACH_UNIT {
+            const real d = dh[j] * (1 - z[j]) * (1 - n[j] * n[j]);
+            dn[j] = d;
+            recurrent[2 * hidden + j] = d * r[j];
+            recurrent[j] = dr[j] = d * candidate[j] * (r[j] * (1 - r[j]));
+            recurrent[hidden + j] = dz[j] = dh[j] * (h[j] - n[j]) * (z[j] * (1 - z[j]));
+            dh[j] *= z[j];
+        }
+    }
+}
+
+static const cell_table R(cells) = {
+    {R(rnn_tanh_forward), R(rnn_relu_forward), R(lstm_forward), R(gru_forward)},
+    {R(rnn_tanh_backward), R(rnn_relu_backward), R(lstm_backward), R(gru_backward)},
+    R(add),
+};
+
+#undef CELL
+#undef ROW
+#undef EACH_ROW
+#undef EACH_UNIT
