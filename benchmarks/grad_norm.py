@@ -177,7 +177,7 @@ def pairs(module: str, cores: int, rounds: int, only: str) -> list[str]:
         ratio = statistics.median(ratios)
         a, b = (duration(statistics.median(column)) for column in zip(*times, strict=True))
         low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
-        verdict = f"{target:g}x" + ("" if ratio >= target else " **missed**")
+        verdict = f"{target:g}x" + ("" if round(ratio, 2) >= target else " **missed**")
         lines.append(
             f"| {slow} | {a} | {fast} | {b} | {ratio:.2f}x ({low:.2f} to {high:.2f}) | {verdict} |"
         )
