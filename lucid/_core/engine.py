@@ -365,7 +365,7 @@ def _accumulate(leaf: Tensor, gradient: Any, create_graph: bool) -> None:
     """Adds to ``leaf.grad``; a gradient that nobody else holds becomes ``.grad`` without a copy."""
     before = leaf._grad
     if isinstance(gradient, Tensor):
-        leaf._grad = gradient.clone() if before is None else before + gradient  # type: ignore[attr-defined]
+        leaf._grad = gradient.clone() if before is None else before + gradient
     elif before is None:
         # Held by the caller's variable, this one and the call: nobody else will write to it.
         if sys.getrefcount(gradient) > 3 or gradient.base is not None or not (

@@ -80,9 +80,8 @@ def _work(
                 answer = _answerer(recipe)
             message = pickle.dumps(answer(epoch, task[1]), protocol=pickle.HIGHEST_PROTOCOL)
         except Exception as error:
-            if error is not failure:
-                error = _portable(error, info.id)
-            message = pickle.dumps(_Answer(epoch, error=error))
+            shown = error if error is failure else _portable(error, info.id)
+            message = pickle.dumps(_Answer(epoch, error=shown))
         try:
             pipe.send_bytes(message)
         except OSError:

@@ -212,8 +212,8 @@ def recurrent_layer(
 ) -> tuple[Tensor, ...]:
     """:func:`recurrent` recorded together with what its kernel leaves for backward."""
     inputs = (x, h0, c0, *weights)
-    arrays = [None if t is None else t._data for t in inputs]
-    _check(kind, *arrays, batch_sizes)
+    arrays: list[Any] = [None if t is None else t._data for t in inputs]
+    _check(kind, *arrays, batch_sizes)  # type: ignore[call-arg]
     if arrays[0].dtype not in (dtypes.float32, dtypes.float64):
         found = unrolled(TENSORS, kind, *inputs, batch_sizes, reverse)
         return found if found[2] is not None else found[:2]

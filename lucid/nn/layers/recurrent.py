@@ -95,7 +95,7 @@ class RNNBase(Module):
         for layer in range(num_layers):
             features = input_size if layer == 0 else out * (2 if bidirectional else 1)
             for direction in ("", "_reverse") if bidirectional else ("",):
-                shapes = {"weight_ih": (width, features), "weight_hh": (width, out)}
+                shapes: dict[str, tuple[int, ...]] = {"weight_ih": (width, features), "weight_hh": (width, out)}
                 if bias:
                     shapes |= {"bias_ih": (width,), "bias_hh": (width,)}
                 if proj_size:
@@ -175,7 +175,7 @@ class RNNBase(Module):
             if state.shape != expected:
                 raise ShapeError(f"{caller}: {name} must have shape {expected}; got {state.shape}")
             state = state if batched else T.reshape(state, (count, 1, size))
-            states.append(state if order is None else state[:, order])  # type: ignore[index]
+            states.append(state if order is None else state[:, order])
         return states[0], states[1] if with_c else None
 
     def _layers(self, x: Tensor, h: Tensor, c: Tensor | None, sizes: Any) -> tuple[Any, Any, Any]:
@@ -190,7 +190,7 @@ class RNNBase(Module):
                 out, *states = recurrent_layer(
                     x, h[i], None if c is None else c[i], weights, self.mode.lower(), sizes,
                     bool(i % directions),
-                )  # type: ignore[index]  # fmt: skip
+                )  # fmt: skip
                 outs.append(out)
                 last.append(tuple(states))
             x = outs[0] if directions == 1 else T.cat(outs, -1)
