@@ -78,7 +78,7 @@ def unrolled(
     step = _STEPS[kind]
     sums = F.linear(x, w_ih, b_ih)
     steps = range(len(x)) if sizes is None else range(len(sizes))
-    starts = None if sizes is None else np.cumsum(sizes) - sizes
+    starts: Any = None if sizes is None else np.cumsum(sizes) - sizes
     outs = []
     for t in reversed(steps) if reverse else steps:
         if sizes is None:
@@ -211,7 +211,8 @@ def recurrent_layer(
     reverse: bool = False,
 ) -> tuple[Tensor, ...]:
     """:func:`recurrent` recorded together with what its kernel leaves for backward."""
-    inputs = (x, h0, c0, *weights)
+    w_ih, w_hh, b_ih, b_hh, w_hr = weights
+    inputs = (x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr)
     arrays: list[Any] = [None if t is None else t._data for t in inputs]
     _check(kind, *arrays, batch_sizes)  # type: ignore[call-arg]
     if arrays[0].dtype not in (dtypes.float32, dtypes.float64):
@@ -254,7 +255,7 @@ def _gradients_composed(
     """The derivative of the recurrence written in operations."""
     # Of copies, because one input may have been made from another.
     copies = [None if t is None else F.clone(t) for t in inputs]
-    outs = unrolled(F, kind, *copies, sizes, reverse)
+    outs = unrolled(F, kind, *copies, sizes, reverse)  # type: ignore[call-arg, arg-type]
     ends = [(out, d) for out, d in zip(outs, g, strict=False) if d is not None]
     wanted = [i for i, t in enumerate(copies) if need[i]]
     found = grad(
