@@ -7,6 +7,7 @@ of zeros in front of each axis; how many follow is a matter of ``size``, that of
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -26,14 +27,19 @@ def _places(kernel: Sizes) -> itertools.product:
     return itertools.product(*map(range, kernel))
 
 
-def _padded(x: Array, size: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Array:
+def _padded(
+    x: Array, size: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
+) -> Array:
     """``x`` with zeros around it, just as large as the windows of ``size`` positions reach."""
-    reach = [(n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(size, stride, kernel, dilation, strict=True)]
+    reach = [
+        (n - 1) * s + (k - 1) * d + 1
+        for n, s, k, d in zip(size, stride, kernel, dilation, strict=True)
+    ]
     after = [max(r - p - n, 0) for r, p, n in zip(reach, padding, x.shape[2:], strict=True)]
     return np.pad(x, [(0, 0), (0, 0), *zip(padding, after, strict=True)])
 
 
-def _window(place: Sizes, size: Sizes, stride: Sizes, dilation: Sizes) -> tuple[slice, ...]:
+def _window(place: Sizes, size: Sizes, stride: Sizes, dilation: Sizes) -> tuple[Any, ...]:
     """What one place of the kernel sees of the padded image."""
     return (
         ...,
@@ -74,7 +80,9 @@ def convolution_transpose(
 ) -> Array:  # fmt: skip
     """The transpose of :func:`convolution` in its image."""
     if _compiled(x, weight):
-        return kernels.convolution_transpose(x, weight, bias, size, stride, padding, dilation, groups)
+        return kernels.convolution_transpose(
+            x, weight, bias, size, stride, padding, dilation, groups
+        )
     kernel, seen = weight.shape[2:], x.shape[2:]
     source, taps = _grouped(x, groups, 1), _grouped(weight, groups, 0)
     channels = groups * weight.shape[1]
@@ -86,8 +94,10 @@ def convolution_transpose(
             image[_window(place, seen, stride, dilation)] += np.einsum(
                 "ngo...,goi->ngi...", source, taps[(..., *place)]
             )
-    inner = (slice(p, p + n) for p, n in zip(padding, size, strict=True))
-    out = padded[(..., *inner)]
+    inner: tuple[Any, ...] = (
+        ..., *(slice(p, p + n) for p, n in zip(padding, size, strict=True)),
+    )  # fmt: skip
+    out = padded[inner]
     return np.ascontiguousarray(out) if bias is None else out + bias.reshape(-1, *[1] * len(size))
 
 
@@ -106,7 +116,11 @@ def convolution_weight(
         for place in _places(size):
             window = image[_window(place, seen, stride, dilation)]
             out[(..., *place)] = np.einsum("ngo...,ngi...->goi", source, window)
-    return out.reshape(g.shape[1], -1, *size) if out.size else out.reshape(g.shape[1], x.shape[1] // groups, *size)
+    return (
+        out.reshape(g.shape[1], -1, *size)
+        if out.size
+        else out.reshape(g.shape[1], x.shape[1] // groups, *size)
+    )
 
 
 def channel_sums(x: Array) -> Array:

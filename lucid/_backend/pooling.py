@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def _compiled(x: Array, plane: int) -> bool:
 
 def _ranges(
     place: Sizes, size: Sizes, counts: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
-) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """The windows that see an element at one place of the kernel, and the elements they see."""
     windows, elements = [], []
     for k, n, c, s, p, d in zip(place, size, counts, stride, padding, dilation, strict=True):
@@ -56,7 +57,7 @@ def unfold_windows(
     out = np.full((*lead, *kernel, *counts), fill, x.dtype)
     for place in itertools.product(*map(range, kernel)):
         windows, elements = _ranges(place, size, counts, stride, padding, dilation)
-        at = (*(slice(None),) * len(lead), *place)
+        at: tuple[Any, ...] = (*(slice(None),) * len(lead), *place)
         out[at][windows] = x[elements]
     return out
 
@@ -69,7 +70,7 @@ def fold_windows(x: Array, size: Sizes, stride: Sizes, padding: Sizes, dilation:
     out = np.zeros((*lead, *size), x.dtype)
     for place in itertools.product(*map(range, kernel)):
         windows, elements = _ranges(place, size, counts, stride, padding, dilation)
-        at = (*(slice(None),) * len(lead), *place)
+        at: tuple[Any, ...] = (*(slice(None),) * len(lead), *place)
         out[elements] += x[at][windows]
     return out
 
@@ -172,10 +173,14 @@ def adaptive_max_index(x: Array, counts: Sizes) -> Array:
     out = np.empty((*x.shape[: x.ndim - axes], *counts), np.int64)
     places = np.arange(math.prod(size)).reshape(size)
     for window in itertools.product(*map(range, counts)):
-        seen = (
+        seen: tuple[Any, ...] = (
             ...,
-            *[slice(i * n // c, -(-(i + 1) * n // c)) for i, n, c in zip(window, size, counts, strict=True)],
+            *[
+                slice(i * n // c, -(-(i + 1) * n // c))
+                for i, n, c in zip(window, size, counts, strict=True)
+            ],
         )
+        at: tuple[Any, ...] = (..., *window)
         first = _flat(x[seen], axes).argmax(-1)
-        out[(..., *window)] = places[seen[1:]].reshape(-1)[first]
+        out[at] = places[seen[1:]].reshape(-1)[first]
     return out

@@ -118,7 +118,7 @@ def gradgradcheck(
             full[i] = x
         with enable_grad():
             # Through a copy, so that an input that is used as it is has a node of its own.
-            full = [x.clone() if i in moving else x for i, x in enumerate(full)]  # type: ignore[attr-defined]
+            full = [x.clone() if i in moving else x for i, x in enumerate(full)]
             ends = [y for y in _tuple(func(*full)) if y.requires_grad]
             found = grad(
                 ends, [full[i] for i in moving], list(free[len(moving) :]), create_graph=True,

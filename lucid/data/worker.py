@@ -220,7 +220,7 @@ class Workers:
             )
         if pipe in ready or pipe.poll():
             try:
-                return pickle.loads(pipe.recv_bytes())  # type: ignore[no-any-return]
+                return pickle.loads(pipe.recv_bytes())
             except (EOFError, OSError):
                 pass
         raise self._death(worker)

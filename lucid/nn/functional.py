@@ -105,7 +105,7 @@ __all__ = [
 
 def _overwrite(x: Tensor, out: Tensor) -> Tensor:
     """``x`` itself, with the values of ``out``."""
-    x[...] = out  # type: ignore[index]
+    x[...] = out
     return x
 
 

@@ -240,7 +240,9 @@ def _window_settings(
     )
 
 
-def _window_counts(size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, caller: str) -> Any:
+def _window_counts(
+    caller: str, size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any
+) -> Any:
     counts = tuple([
         (n + 2 * p - d * (k - 1) - 1) // s + 1
         for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True)
@@ -270,7 +272,7 @@ def unfold(
     """
     x, single = batched(input, 2, "unfold")
     settings = _window_settings(kernel_size, dilation, padding, stride, "unfold")
-    counts = _window_counts(x.shape[2:], *settings, "unfold")
+    counts = _window_counts("unfold", x.shape[2:], *settings)
     columns = patches.unfold_windows(x, counts, *settings)
     places = settings[0][0] * settings[0][1]
     out = reshape(columns, (x.shape[0], x.shape[1] * places, counts[0] * counts[1]))
@@ -296,7 +298,7 @@ def fold(
     size = per_axis(output_size, 2, "fold", "output_size", 1)
     x, single = batched(input, 1, "fold")
     settings = _window_settings(kernel_size, dilation, padding, stride, "fold")
-    counts = _window_counts(size, *settings, "fold")
+    counts = _window_counts("fold", size, *settings)
     kernel = settings[0]
     places, windows = kernel[0] * kernel[1], counts[0] * counts[1]
     if x.shape[1] % places or x.shape[2] != windows:

@@ -655,7 +655,7 @@ def _reduce_along(
     ones = np.ones(index.shape, x.dtype)
     count = put_along.op.forward(ones, x.shape, dim, index) + int(include_self)
     mean = div(total, wrap(np.maximum(count, 1).astype(x.dtype)))
-    return mean if x.dtype.kind in "fc" else mean.floor().to(x.dtype)  # type: ignore[attr-defined]
+    return mean if x.dtype.kind in "fc" else mean.floor().to(x.dtype)
 
 
 @operation(2)

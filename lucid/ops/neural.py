@@ -610,7 +610,10 @@ layer_norm.gradient(
 )
 
 
-def _layer_norm_backward(g, x, weight, eps, mean, rstd, need_x, need_weight, need_bias):
+def _layer_norm_backward(
+    g: Array, x: Array, weight: Array | None, eps: float, mean: Array, rstd: Array,
+    need_x: bool, need_weight: bool, need_bias: bool,
+) -> tuple[Array | None, ...]:  # fmt: skip
     parts = B.layer_norm_backward(g, x, mean, rstd, weight)
     return tuple(
         [
@@ -621,17 +624,9 @@ def _layer_norm_backward(g, x, weight, eps, mean, rstd, need_x, need_weight, nee
 
 
 def _layer_norm_backward_composed(
-    F,
-    g,
-    x,
-    weight,
-    eps,
-    mean,
-    rstd,
-    need_x,
-    need_weight,
-    need_bias,
-):
+    F: Any, g: Any, x: Any, weight: Any, eps: float, mean: Any, rstd: Any,
+    need_x: bool, need_weight: bool, need_bias: bool,
+) -> tuple[Any, ...]:  # fmt: skip
     centred = F.sub(x, F.mean(x, -1, True, None))
     scale = F.rsqrt(F.add(F.mean(F.mul(centred, centred), -1, True, None), eps))
     normal = F.mul(centred, scale)
@@ -676,12 +671,17 @@ rms_norm.gradient(
 )
 
 
-def _rms_norm_backward(g, x, weight, eps, rstd, need_x, need_weight):
+def _rms_norm_backward(
+    g: Array, x: Array, weight: Array | None, eps: float, rstd: Array,
+    need_x: bool, need_weight: bool,
+) -> tuple[Array | None, ...]:  # fmt: skip
     dx, dweight = B.rms_norm_backward(g, x, rstd, weight)
     return dx if need_x else None, dweight if need_weight else None
 
 
-def _rms_norm_backward_composed(F, g, x, weight, eps, rstd, need_x, need_weight):
+def _rms_norm_backward_composed(
+    F: Any, g: Any, x: Any, weight: Any, eps: float, rstd: Any, need_x: bool, need_weight: bool
+) -> tuple[Any, ...]:
     scale = F.rsqrt(F.add(F.mean(F.mul(x, x), -1, True, None), eps))
     normal = F.mul(x, scale)
     inner = g if weight is None else F.mul(g, weight)
@@ -711,7 +711,7 @@ def gate(xs: list[Array], see: Callable[..., Any]) -> tuple[Array, ...]:
 
 
 @gate.gradient
-def _(F, g, see):
+def _(F: Any, g: Any, see: Any) -> tuple[Any, ...]:
     on_tensors = any(isinstance(x, Tensor) for x in g)
     seen = see(tuple([wrap(x) if isinstance(x, Array) else x for x in g]))
     return seen if on_tensors else tuple([None if x is None else x._data for x in seen])

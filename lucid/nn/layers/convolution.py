@@ -12,6 +12,7 @@ from lucid.nn import init
 from lucid.nn.functional_conv import per_axis
 from lucid.nn.layers.linear import new_parameter
 from lucid.nn.module import Module
+from lucid.nn.parameter import Parameter
 from lucid.ops.join import pad
 
 __all__ = [
@@ -31,6 +32,9 @@ class _Convolution(Module):
 
     _axes: int
     _transposed = False
+
+    weight: Parameter
+    bias: Parameter | None
 
     def __init__(
         self,
