@@ -180,18 +180,14 @@ _ones = {dtype: np.ones((), dtype) for dtype in dtypes.ALL if dtype.kind in "fc"
 
 def _reachable(roots: Iterable[Any]) -> list[Any]:
     """Every node below the roots, the youngest first."""
-    seen: set[Any] = set()
     stack = [edge for edge in roots if not isinstance(edge, Tensor)]
+    seen: set[Any] = set(stack)
     while stack:
         node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        if type(node) is Output:
-            stack.append(node.node)
-            continue
         for edge in node.inputs:
-            if edge is not None and not isinstance(edge, Tensor) and edge not in seen:
+            kind = type(edge)
+            if (kind is Node or kind is Output) and edge not in seen:
+                seen.add(edge)
                 stack.append(edge)
     return sorted(seen, key=_seq, reverse=True)
 
@@ -200,8 +196,7 @@ def _leading_to(nodes: Sequence[Any], targets: set[Any]) -> set[Any]:
     """The nodes from which a gradient can reach a target."""
     wanted = set(targets)
     for node in reversed(nodes):
-        below = (node.node,) if type(node) is Output else node.inputs
-        if any(edge in wanted for edge in below if edge is not None):
+        if any(edge in wanted for edge in node.inputs if edge is not None):
             wanted.add(node)
     return wanted
 
@@ -232,9 +227,14 @@ def _run(
             if type(node) is Output:
                 _add_output(pending, node, gradient)
                 continue
-            if node.plan.tracked:
-                node.check()
-            saved = _as_tensors(node) if create_graph else node.saved
+            saved = node.saved
+            if saved is FREED:
+                node.refuse()
+            for memory, version in node.versions:
+                if memory.version != version:
+                    node.refuse()
+            if create_graph:
+                saved = _as_tensors(node)
             for index, rule, arguments in node.plan.rules:
                 result = rule(F, gradient, *(saved if arguments is None else arguments(saved)))
                 if anomaly.mode:
@@ -245,11 +245,11 @@ def _run(
                             _add(pending, summed, edge, part)
                 elif result is not None:
                     _add(pending, summed, node.inputs[index], result)
-            if not retain and node.plan.tracked:
+            if not retain and node.versions:
                 node.saved, node.versions = FREED, ()
         # Or a leaf's gradient might look as if somebody else held it: see `_accumulate`.
         gradient = result = part = saved = None
-        for leaf in [edge for edge in pending if isinstance(edge, Tensor)]:
+        for leaf in list(pending):  # only leaves are left
             if wanted is not None and leaf not in wanted:
                 continue
             gradient = pending.pop(leaf)
@@ -266,11 +266,12 @@ def _run(
 
 def _add(pending: dict[Any, Any], summed: set[Any], edge: Any, gradient: Any) -> None:
     """Adds to the gradient that waits at ``edge``."""
-    like = edge if type(edge) is Node else edge._data if isinstance(edge, Tensor) else edge
+    kind = type(edge)
+    like = edge if kind is Node or kind is Output else edge._data
     try:
-        if gradient.shape != like.shape or gradient.dtype is not like.dtype:
+        if gradient.dtype is not like.dtype or gradient.shape != like.shape:
             gradient = _fit(gradient, edge)
-    except AttributeError:  # a Python or NumPy scalar
+    except AttributeError:  # a Python number
         gradient = _fit(np.asarray(gradient), edge)
     before = pending.get(edge)
     if before is None:
@@ -362,11 +363,12 @@ def _accumulate(leaf: Tensor, gradient: Any, create_graph: bool) -> None:
     """Adds to ``leaf.grad``; a gradient that nobody else holds becomes ``.grad`` without a copy."""
     before = leaf._grad
     if isinstance(gradient, Tensor):
-        leaf._grad = gradient.clone() if before is None else before + gradient  # type: ignore[attr-defined]
+        leaf._grad = gradient.clone() if before is None else before + gradient
     elif before is None:
+        flags = gradient.flags
         # Held by the caller's variable, this one and the call: nobody else will write to it.
-        if sys.getrefcount(gradient) > 3 or gradient.base is not None or not (
-            gradient.flags.c_contiguous and gradient.flags.writeable
+        if sys.getrefcount(gradient) > 3 or not flags.owndata or not (
+            flags.c_contiguous and flags.writeable
         ):  # fmt: skip
             gradient = gradient.copy()
         leaf._grad = wrap(gradient)
