@@ -28,10 +28,12 @@ cdef enum:
     POOLED = 16384
 
 
-cdef inline ndarray empty(int ndim, cnp.npy_intp* shape, int type_number):
+cdef inline ndarray empty(
+    int ndim, cnp.npy_intp* shape, int type_number, bint fortran=False
+):
     if cnp.PyArray_MultiplyList(shape, ndim) >= POOLED:
-        return pooled(ndim, shape, type_number)
-    return cnp.PyArray_EMPTY(ndim, shape, type_number, 0)
+        return pooled(ndim, shape, type_number, fortran)
+    return cnp.PyArray_EMPTY(ndim, shape, type_number, fortran)
 
 
 cdef inline ndarray empty_like(ndarray x):

@@ -1,4 +1,4 @@
 cimport numpy as cnp
 from numpy cimport ndarray
 
-cdef ndarray pooled(int ndim, cnp.npy_intp* shape, int type_number)
+cdef ndarray pooled(int ndim, cnp.npy_intp* shape, int type_number, bint fortran)

@@ -23,13 +23,13 @@ cdef extern from "numpy/arrayobject.h":
 cdef object handler = PyCapsule_New(&pool_handler, "mem_handler", NULL)
 
 
-cdef ndarray pooled(int ndim, cnp.npy_intp* shape, int type_number):
-    """A fresh array with memory of the pool."""
+cdef ndarray pooled(int ndim, cnp.npy_intp* shape, int type_number, bint fortran):
+    """A fresh array, in C or in Fortran order, with memory of the pool."""
     if pool.limit == 0:
-        return cnp.PyArray_EMPTY(ndim, shape, type_number, 0)
+        return cnp.PyArray_EMPTY(ndim, shape, type_number, fortran)
     before = PyDataMem_SetHandler(handler)
     try:
-        return cnp.PyArray_EMPTY(ndim, shape, type_number, 0)
+        return cnp.PyArray_EMPTY(ndim, shape, type_number, fortran)
     finally:
         PyDataMem_SetHandler(before)
 

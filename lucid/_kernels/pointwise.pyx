@@ -17,7 +17,7 @@ from numpy cimport (
     NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_F_CONTIGUOUS, ndarray
 )
 
-from lucid._kernels.arrays cimport empty_like, ready, ready_out
+from lucid._kernels.arrays cimport empty, empty_like, ready, ready_out
 from lucid._kernels.loops cimport CHUNK, LIGHT_CHUNK, range_loop, real_type, run_range
 
 cnp.import_array()
@@ -69,9 +69,7 @@ cdef inline bint c_ordered(ndarray x) noexcept:
 
 cdef inline ndarray like(ndarray x):
     """Fresh, same shape, dtype and order as the dense `x`."""
-    return cnp.PyArray_EMPTY(
-        cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), not c_ordered(x)
-    )
+    return empty(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), not c_ordered(x))
 
 
 # --- one operand ----------------------------------------------------------------------------------
