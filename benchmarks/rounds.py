@@ -135,19 +135,29 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1e9:.0f} ns"
 
 
-def table(results: list[dict[str, Any]], targets: dict[str, float] | None = None) -> str:
-    head = ["case", "lucid", "PyTorch", "ratio (quartiles)", "at least"]
-    lines = [f"| {' | '.join(head)} |", f"| {' | '.join(['---'] * len(head))} |"]
+def table(
+    results: list[dict[str, Any]],
+    targets: dict[str, float] | None = None,
+    extra: tuple[str, dict[str, str]] | None = None,
+) -> str:
+    """The results as a table in Markdown; ``extra``: a last column's title, and its text per case."""
+    header = ["case", "lucid", "PyTorch", "ratio (quartiles)", "at least"]
+    rows = [[*header, extra[0]] if extra else header]
+    rows.append(["---"] * len(rows[0]))
     for r in results:
         target = (targets or {}).get(r["case"])
         verdict = "" if target is None else f"{target:g}x"
         if target is not None and r["ratio"] < target:
             verdict += " **missed**"
-        lines.append(
-            f"| {r['case']} | {duration(r['ours'])} | {duration(r['theirs'])} | "
-            f"{r['ratio']:.2f}x ({r['low']:.2f} to {r['high']:.2f}) | {verdict} |"
-        )
-    return "\n".join(lines)
+        row = [
+            r["case"],
+            duration(r["ours"]),
+            duration(r["theirs"]),
+            f"{r['ratio']:.2f}x ({r['low']:.2f} to {r['high']:.2f})",
+            verdict,
+        ]
+        rows.append([*row, extra[1].get(r["case"], "")] if extra else row)
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def machine() -> str:

@@ -188,7 +188,7 @@ cdef int point_products(
 
 cdef ndarray scratch(Py_ssize_t size):
     cdef cnp.npy_intp bytes = size + 64
-    return pooled(1, &bytes, cnp.NPY_UINT8)
+    return pooled(1, &bytes, cnp.NPY_UINT8, False)
 
 
 cdef inline char* aligned(ndarray x) noexcept:

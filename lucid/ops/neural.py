@@ -459,11 +459,12 @@ def embedding(weight: Array, index: Any, padding_idx: int | None = None) -> Arra
     """
     if weight.ndim != 2:
         raise ShapeError(f"embedding: weight must have 2 dimensions; got shape {weight.shape}")
-    rows = weight.shape[0]
-    if index.size and not (index.min() >= 0 and index.max() < rows):
+    try:
+        return B.take_rows(weight, index)
+    except IndexError:
+        rows = weight.shape[0]
         wrong = index[(index < 0) | (index >= rows)].flat[0]
-        raise IndexError(f"embedding: index must be in [0, {rows - 1}]; got {wrong}")
-    return np.take(weight, index, axis=0)
+        raise IndexError(f"embedding: index must be in [0, {rows - 1}]; got {wrong}") from None
 
 
 embedding.gradient(
@@ -476,7 +477,7 @@ embedding.gradient(
 @operation(1)
 def embedding_backward(g: Array, index: Any, rows: int, padding_idx: int | None) -> Array:
     """Gradient of :func:`embedding`: the rows of ``g`` added up where ``index`` says."""
-    out = np.zeros((rows, g.shape[-1]), g.dtype)
+    out = B.zeros((rows, g.shape[-1]), g.dtype)
     B.add_rows(
         out,
         np.ascontiguousarray(index).reshape(-1),
@@ -526,7 +527,7 @@ def nll_loss_backward(
     """Gradient of :func:`nll_loss`: zeros of ``shape`` with ``-weight * g`` at the targets."""
     dim = min(1, len(shape) - 1)
     place, counts = _places(target, ignore_index, shape[dim], "nll_loss")
-    out = np.zeros(shape, g.dtype)
+    out = B.zeros(shape, g.dtype)
     values = g * -_class_weights(weight, place, counts, g.dtype)
     np.put_along_axis(out, np.expand_dims(place, dim), np.expand_dims(values, dim), dim)
     return out
