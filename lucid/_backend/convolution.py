@@ -6,7 +6,10 @@ of zeros in front of each axis; how many follow is a matter of ``size``, that of
 
 from __future__ import annotations
 
+import functools
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +23,20 @@ __all__ = ["channel_sums", "convolution", "convolution_transpose", "convolution_
 
 def _compiled(x: Array, y: Array) -> bool:
     return x.dtype == y.dtype and x.dtype.type in (np.float32, np.float64)
+
+
+def _widened(function: Callable[..., Array]) -> Callable[..., Array]:
+    """``function`` with float16 arrays computed in float32, as its sums deserve."""
+
+    @functools.wraps(function)
+    def wide(x: Array, *args: Any) -> Array:
+        if x.dtype != np.float16:
+            return function(x, *args)
+        rest = [a.astype(np.float32) if isinstance(a, np.ndarray) else a for a in args]
+        with np.errstate(over="ignore"):
+            return function(x.astype(np.float32), *rest).astype(np.float16)
+
+    return wide
 
 
 def _places(kernel: Sizes) -> itertools.product:
@@ -49,6 +66,7 @@ def _grouped(x: Array, groups: int, axis: int) -> Array:
     return x.reshape(*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
 
 
+@_widened
 def convolution(
     x: Array, weight: Array, bias: Array | None, size: Sizes,
     stride: Sizes, padding: Sizes, dilation: Sizes, groups: int,
@@ -68,6 +86,7 @@ def convolution(
     return out if bias is None else out + bias.reshape(-1, *[1] * len(size))
 
 
+@_widened
 def convolution_transpose(
     x: Array, weight: Array, bias: Array | None, size: Sizes,
     stride: Sizes, padding: Sizes, dilation: Sizes, groups: int,
@@ -91,6 +110,7 @@ def convolution_transpose(
     return np.ascontiguousarray(out) if bias is None else out + bias.reshape(-1, *[1] * len(size))
 
 
+@_widened
 def convolution_weight(
     x: Array, g: Array, size: Sizes,
     stride: Sizes, padding: Sizes, dilation: Sizes, groups: int,
@@ -109,6 +129,7 @@ def convolution_weight(
     return out.reshape(g.shape[1], -1, *size) if out.size else out.reshape(g.shape[1], x.shape[1] // groups, *size)
 
 
+@_widened
 def channel_sums(x: Array) -> Array:
     """Sums over all dimensions but the second."""
     if x.dtype.type in (np.float32, np.float64) and x.size:
