@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -120,13 +121,14 @@ def convolution_weight(
         return kernels.convolution_weight(x, g, size, stride, padding, dilation, groups)
     seen = g.shape[2:]
     image = _grouped(_padded(x, seen, size, stride, padding, dilation), groups, 1)
-    source = _grouped(g, groups, 1)
+    source = g.reshape(len(g), groups, g.shape[1] // groups, math.prod(seen))
     out = np.zeros((groups, source.shape[2], image.shape[2], *size), x.dtype)
-    if 0 not in seen:
+    if g.size:
         for place in _places(size):
             window = image[_window(place, seen, stride, dilation)]
-            out[(..., *place)] = np.einsum("ngo...,ngi...->goi", source, window)
-    return out.reshape(g.shape[1], -1, *size) if out.size else out.reshape(g.shape[1], x.shape[1] // groups, *size)
+            window = window.reshape(*image.shape[:3], math.prod(seen))
+            out[(..., *place)] = np.einsum("ngop,ngip->goi", source, window)
+    return out.reshape(g.shape[1], x.shape[1] // groups, *size)
 
 
 @_widened
