@@ -8,15 +8,71 @@
         else ROW(stride)         \
     } while (0)
 
-ALWAYS_INLINE void R(take_largest)(ptrdiff_t count, const real *restrict from, ptrdiff_t stride,
-                                   int32_t at, real *restrict best, int32_t *restrict index) {
+/* Windows at a time, which have their state and one tap's elements in buffers of fixed size: the
+ * loops over those need no remainder. */
+#define CHUNK 64
+
+ALWAYS_INLINE void R(take_largest)(ptrdiff_t count, const real *restrict x, int32_t at,
+                                   int32_t step, real *restrict best, int32_t *restrict index) {
     for (ptrdiff_t i = 0; i < count; i++) {
-        const real x = from[i * stride];
-        const int32_t here = at + (int32_t)(i * stride);
-        /* A NaN wins; the first element in any case. */
-        const int take = (x > best[i]) | (x != x) | (index[i] < 0);
-        best[i] = take ? x : best[i];
-        index[i] = take ? here : index[i];
+        const int take = (x[i] > best[i]) | (x[i] != x[i]); /* a NaN wins */
+        best[i] = take ? x[i] : best[i];
+        index[i] = take ? at + (int32_t)i * step : index[i];
+    }
+}
+
+/* The largest elements of `count` windows of a row from `left` on, and where they lie. */
+ALWAYS_INLINE void R(max_chunk)(const pool_job *job, const real *from, ptrdiff_t deep,
+                                ptrdiff_t high, ptrdiff_t left, ptrdiff_t count, real *out,
+                                int32_t *out_index) {
+    const pool_axis *const d = &job->axis[POOL_DEPTH], *const h = &job->axis[POOL_HEIGHT],
+                    *const w = &job->axis[POOL_WIDTH];
+    const ptrdiff_t whole = (count + 15) & ~(ptrdiff_t)15;
+    real best[CHUNK], x[CHUNK];
+    int32_t index[CHUNK];
+    ptrdiff_t first_row = -1;
+    for (ptrdiff_t i = 0; i < whole; i++) best[i] = x[i] = (real)-INFINITY, index[i] = -1;
+    for (ptrdiff_t i = 0; i < d->kernel; i++) {
+        const ptrdiff_t z = deep + i * d->dilation;
+        if (z < 0 || z >= d->size) continue;
+        for (ptrdiff_t j = 0; j < h->kernel; j++) {
+            const ptrdiff_t y = high + j * h->dilation;
+            if (y < 0 || y >= h->size) continue;
+            const real *const row = from + (z * h->size + y) * w->size;
+            if (first_row < 0) first_row = (z * h->size + y) * w->size;
+            for (ptrdiff_t k = 0; k < w->kernel; k++) {
+                const ptrdiff_t shift = left * w->stride + k * w->dilation - w->padding;
+                ptrdiff_t first = 0, last = count;
+                if (shift < 0) first = pool_least((-shift + w->stride - 1) / w->stride, count);
+                if (shift + (count - 1) * w->stride >= w->size)
+                    last = shift >= w->size ? 0 : (w->size - 1 - shift) / w->stride + 1;
+                const real *const line = row + shift;
+                for (ptrdiff_t q = 0; q < first; q++) x[q] = (real)-INFINITY;
+                if (w->stride == 1)
+                    for (ptrdiff_t q = first; q < last; q++) x[q] = line[q];
+                else if (w->stride == 2)
+                    for (ptrdiff_t q = first; q < last; q++) x[q] = line[2 * q];
+                else
+                    for (ptrdiff_t q = first; q < last; q++) x[q] = line[q * w->stride];
+                for (ptrdiff_t q = pool_most(first, last); q < count; q++) x[q] = (real)-INFINITY;
+                const int32_t at = (int32_t)((z * h->size + y) * w->size + shift);
+                R(take_largest)(whole, x, at, (int32_t)w->stride, best, index);
+            }
+        }
+    }
+    int32_t missing = 0;
+    for (ptrdiff_t i = 0; i < count; i++) {
+        out[i] = best[i];
+        out_index[i] = index[i];
+        missing |= index[i];
+    }
+    if (missing < 0 && first_row >= 0) { /* windows of -inf alone: their first element */
+        for (ptrdiff_t i = 0; i < count; i++)
+            for (ptrdiff_t k = 0; k < w->kernel && out_index[i] < 0; k++) {
+                const ptrdiff_t at = (left + i) * w->stride + k * w->dilation - w->padding;
+                if (at >= 0 && at < w->size)
+                    out_index[i] = (int32_t)(first_row + at);
+            }
     }
 }
 
@@ -25,34 +81,17 @@ static void R(max_task)(void *context, ptrdiff_t task) {
     const pool_axis *const d = &job->axis[POOL_DEPTH], *const h = &job->axis[POOL_HEIGHT],
                     *const w = &job->axis[POOL_WIDTH];
     const ptrdiff_t size = d->size * h->size * w->size;
-    const ptrdiff_t windows = d->count * h->count * w->count;
     const ptrdiff_t end = pool_least(job->planes, (task + 1) * job->per_task);
+    ptrdiff_t at = task * job->per_task * d->count * h->count * w->count;
     for (ptrdiff_t plane = task * job->per_task; plane < end; plane++) {
         const real *const from = (const real *)job->source + plane * size;
-        real *best = (real *)job->target + plane * windows;
-        int32_t *index = job->index + plane * windows;
-        for (ptrdiff_t q = 0; q < d->count * h->count; q++, best += w->count, index += w->count) {
-            const ptrdiff_t deep = q / h->count * d->stride - d->padding;
-            const ptrdiff_t high = q % h->count * h->stride - h->padding;
-            for (ptrdiff_t i = 0; i < w->count; i++) best[i] = (real)-INFINITY, index[i] = -1;
-            for (ptrdiff_t i = 0; i < d->kernel; i++) {
-                const ptrdiff_t z = deep + i * d->dilation;
-                if (z < 0 || z >= d->size) continue;
-                for (ptrdiff_t j = 0; j < h->kernel; j++) {
-                    const ptrdiff_t y = high + j * h->dilation;
-                    if (y < 0 || y >= h->size) continue;
-                    for (ptrdiff_t k = 0; k < w->kernel; k++) {
-                        const ptrdiff_t first = pool_first(w, k), last = pool_last(w, k);
-                        const ptrdiff_t at = (z * h->size + y) * w->size + first * w->stride +
-                                             k * w->dilation - w->padding;
-#define ROW(stride)                                                                  \
-    R(take_largest)(last - first, from + at, stride, (int32_t)at, best + first, index + first);
-                        EACH_STRIDE(w->stride, ROW);
-#undef ROW
-                    }
+        for (ptrdiff_t z = 0; z < d->count; z++)
+            for (ptrdiff_t y = 0; y < h->count; y++)
+                for (ptrdiff_t left = 0, count; left < w->count; left += count, at += count) {
+                    count = pool_least(CHUNK, w->count - left);
+                    R(max_chunk)(job, from, z * d->stride - d->padding, y * h->stride - h->padding,
+                                 left, count, (real *)job->target + at, job->index + at);
                 }
-            }
-        }
     }
 }
 
@@ -152,3 +191,4 @@ static const pool_level R(level) = {R(max_task), R(max_backward_task), R(average
                                     R(average_backward_task)};
 
 #undef EACH_STRIDE
+#undef CHUNK
