@@ -74,14 +74,23 @@ cdef attention_tensor described(ndarray x) noexcept:
 
 
 cdef ndarray result(ndarray like, Py_ssize_t columns):
-    """A fresh (batch, heads, rows, columns), its heads and rows nested in memory as in `like`."""
-    cdef cnp.npy_intp* shape = cnp.PyArray_DIMS(like)
-    cdef cnp.npy_intp[4] nested = [shape[0], shape[1], shape[2], columns]
-    cdef bint swapped = cnp.PyArray_STRIDE(like, 1) < cnp.PyArray_STRIDE(like, 2)
-    if not swapped:
-        return empty(4, nested, cnp.PyArray_TYPE(like))
-    nested[1], nested[2] = shape[2], shape[1]
-    return cnp.PyArray_SwapAxes(empty(4, nested, cnp.PyArray_TYPE(like)), 1, 2)
+    """A fresh (batch, heads, rows, columns), its dimensions nested in memory as those of `like`."""
+    cdef cnp.npy_intp* strides = cnp.PyArray_STRIDES(like)
+    cdef cnp.npy_intp[4] shape
+    cdef int[4] axes = [0, 1, 2, 3]     # the outermost first
+    cdef int[4] places
+    cdef int i, j
+    for i in range(1, 3):
+        for j in range(i, 0, -1):
+            if strides[axes[j - 1]] < strides[axes[j]]:
+                axes[j - 1], axes[j] = axes[j], axes[j - 1]
+    for i in range(4):
+        places[axes[i]] = i
+        shape[i] = cnp.PyArray_DIM(like, axes[i]) if axes[i] < 3 else columns
+    out = empty(4, shape, cnp.PyArray_TYPE(like))
+    if axes[0] == 0 and axes[1] == 1:
+        return out
+    return out.transpose(places[0], places[1], places[2], places[3])
 
 
 cdef int describe(
