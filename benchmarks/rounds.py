@@ -90,7 +90,11 @@ class Worker:
 
 
 def compare(
-    module: str, cores: int, rounds: int, only: str = "", libraries: tuple[str, str] = ("lucid", "torch")
+    module: str,
+    cores: int,
+    rounds: int,
+    only: str = "",
+    libraries: tuple[str, str] = ("lucid", "torch"),
 ) -> list[dict[str, Any]]:
     """Per case: median seconds in each library, and the median and quartiles of the ratio."""
     ours, theirs = (Worker(module, library, cores) for library in libraries)
@@ -132,10 +136,13 @@ def duration(seconds: float) -> str:
 
 
 def table(results: list[dict[str, Any]], targets: dict[str, float] | None = None) -> str:
-    lines = ["| case | lucid | PyTorch | ratio (quartiles) | at least |", "| --- | --- | --- | --- | --- |"]
+    head = ["case", "lucid", "PyTorch", "ratio (quartiles)", "at least"]
+    lines = [f"| {' | '.join(head)} |", f"| {' | '.join(['---'] * len(head))} |"]
     for r in results:
         target = (targets or {}).get(r["case"])
-        verdict = "" if target is None else f"{target:g}x" + ("" if r["ratio"] >= target else " **missed**")
+        verdict = "" if target is None else f"{target:g}x"
+        if target is not None and r["ratio"] < target:
+            verdict += " **missed**"
         lines.append(
             f"| {r['case']} | {duration(r['ours'])} | {duration(r['theirs'])} | "
             f"{r['ratio']:.2f}x ({r['low']:.2f} to {r['high']:.2f}) | {verdict} |"

@@ -7,7 +7,6 @@ was used several times, undoing broadcasting and dtype promotion, hooks, version
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any
@@ -18,7 +17,7 @@ from lucid._core import dtype as dtypes
 from lucid._core.grad_mode import anomaly, mode
 from lucid._core.op import ARRAYS, TENSORS
 from lucid._core.tape import FREED, Node, Output
-from lucid._core.tensor import Tensor, edge_of, note_write, refresh, to_array, wrap
+from lucid._core.tensor import Tensor, edge_of, note_write, to_array, wrap
 from lucid.errors import NonFiniteError
 
 _seq = attrgetter("seq")
@@ -56,7 +55,9 @@ def backward(
     if inputs is not None:
         targets = _sequence(inputs)
         if not targets:
-            raise RuntimeError("backward: inputs must not be empty; leave it out to reach all leaves")
+            raise RuntimeError(
+                "backward: inputs must not be empty; leave it out to reach all leaves"
+            )
         _check_inputs(targets, "backward")
     retain = create_graph if retain_graph is None else retain_graph
     found = _run(roots, [edge_of(x) for x in targets] if targets else None, retain, create_graph)
@@ -92,7 +93,9 @@ def grad(
         (tensor(18.),)
     """
     if materialize_grads and allow_unused is False:
-        raise ValueError("grad: materialize_grads=True allows unused inputs; got allow_unused=False")
+        raise ValueError(
+            "grad: materialize_grads=True allows unused inputs; got allow_unused=False"
+        )
     targets = _sequence(inputs)
     _check_inputs(targets, "grad")
     roots = _roots(_sequence(outputs), grad_outputs, "grad", create_graph)
@@ -180,18 +183,14 @@ _ones = {dtype: np.ones((), dtype) for dtype in dtypes.ALL if dtype.kind in "fc"
 
 def _reachable(roots: Iterable[Any]) -> list[Any]:
     """Every node below the roots, the youngest first."""
-    seen: set[Any] = set()
     stack = [edge for edge in roots if not isinstance(edge, Tensor)]
+    seen: set[Any] = set(stack)
     while stack:
         node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        if type(node) is Output:
-            stack.append(node.node)
-            continue
         for edge in node.inputs:
-            if edge is not None and not isinstance(edge, Tensor) and edge not in seen:
+            kind = type(edge)
+            if (kind is Node or kind is Output) and edge not in seen:
+                seen.add(edge)
                 stack.append(edge)
     return sorted(seen, key=_seq, reverse=True)
 
@@ -200,8 +199,7 @@ def _leading_to(nodes: Sequence[Any], targets: set[Any]) -> set[Any]:
     """The nodes from which a gradient can reach a target."""
     wanted = set(targets)
     for node in reversed(nodes):
-        below = (node.node,) if type(node) is Output else node.inputs
-        if any(edge in wanted for edge in below if edge is not None):
+        if any(edge in wanted for edge in node.inputs if edge is not None):
             wanted.add(node)
     return wanted
 
@@ -214,7 +212,7 @@ def _run(
     wanted = None if targets is None else _leading_to(nodes, set(targets))
     captured: dict[Any, Any] = {}
     # Rules run on arrays and record nothing, or on tensors and record everything.
-    F = TENSORS if create_graph else ARRAYS  # noqa: N806
+    F = TENSORS if create_graph else ARRAYS
     recording, mode.recording = mode.recording, create_graph
     pending: dict[Any, Any] = {}  # the gradients on their way, added up per edge
     summed: set[Any] = set()  # the edges whose gradient is a sum in memory of its own
@@ -232,9 +230,14 @@ def _run(
             if type(node) is Output:
                 _add_output(pending, node, gradient)
                 continue
-            if node.plan.tracked:
-                node.check()
-            saved = _as_tensors(node) if create_graph else node.saved
+            saved = node.saved
+            if saved is FREED:
+                node.refuse()
+            for memory, version in node.versions:
+                if memory.version != version:
+                    node.refuse()
+            if create_graph:
+                saved = _as_tensors(node)
             for index, rule, arguments in node.plan.rules:
                 result = rule(F, gradient, *(saved if arguments is None else arguments(saved)))
                 if anomaly.mode:
@@ -245,11 +248,11 @@ def _run(
                             _add(pending, summed, edge, part)
                 elif result is not None:
                     _add(pending, summed, node.inputs[index], result)
-            if not retain and node.plan.tracked:
+            if not retain and node.versions:
                 node.saved, node.versions = FREED, ()
         # Or a leaf's gradient might look as if somebody else held it: see `_accumulate`.
         gradient = result = part = saved = None
-        for leaf in [edge for edge in pending if isinstance(edge, Tensor)]:
+        for leaf in list(pending):  # only leaves are left
             if wanted is not None and leaf not in wanted:
                 continue
             gradient = pending.pop(leaf)
@@ -266,11 +269,12 @@ def _run(
 
 def _add(pending: dict[Any, Any], summed: set[Any], edge: Any, gradient: Any) -> None:
     """Adds to the gradient that waits at ``edge``."""
-    like = edge if type(edge) is Node else edge._data if isinstance(edge, Tensor) else edge
+    kind = type(edge)
+    like = edge if kind is Node or kind is Output else edge._data
     try:
-        if gradient.shape != like.shape or gradient.dtype is not like.dtype:
+        if gradient.dtype is not like.dtype or gradient.shape != like.shape:
             gradient = _fit(gradient, edge)
-    except AttributeError:  # a Python or NumPy scalar
+    except AttributeError:  # a Python number
         gradient = _fit(np.asarray(gradient), edge)
     before = pending.get(edge)
     if before is None:
@@ -325,13 +329,13 @@ def _fit(gradient: Any, edge: Any) -> Any:
     if not isinstance(gradient, Tensor):
         gradient = np.asarray(gradient)
     if gradient.dtype is not edge.dtype:
-        F = TENSORS if isinstance(gradient, Tensor) else ARRAYS  # noqa: N806
+        F = TENSORS if isinstance(gradient, Tensor) else ARRAYS
         if gradient.dtype.kind == "c" and edge.dtype.kind != "c":
             gradient = F.real(gradient)
         if gradient.dtype != edge.dtype:
             gradient = F.cast(gradient, edge.dtype)
     if gradient.shape != edge.shape:
-        F = TENSORS if isinstance(gradient, Tensor) else ARRAYS  # noqa: N806
+        F = TENSORS if isinstance(gradient, Tensor) else ARRAYS
         gradient = F.sum_to(gradient, edge.shape)
     return gradient
 
@@ -362,11 +366,12 @@ def _accumulate(leaf: Tensor, gradient: Any, create_graph: bool) -> None:
     """Adds to ``leaf.grad``; a gradient that nobody else holds becomes ``.grad`` without a copy."""
     before = leaf._grad
     if isinstance(gradient, Tensor):
-        leaf._grad = gradient.clone() if before is None else before + gradient  # type: ignore[attr-defined]
+        leaf._grad = gradient.clone() if before is None else before + gradient
     elif before is None:
+        flags = gradient.flags
         # Held by the caller's variable, this one and the call: nobody else will write to it.
-        if sys.getrefcount(gradient) > 3 or gradient.base is not None or not (
-            gradient.flags.c_contiguous and gradient.flags.writeable
+        if sys.getrefcount(gradient) > 3 or not flags.owndata or not (
+            flags.c_contiguous and flags.writeable
         ):  # fmt: skip
             gradient = gradient.copy()
         leaf._grad = wrap(gradient)
@@ -442,5 +447,5 @@ def _tensor_backward(
 
 _tensor_backward.__doc__ = backward.__doc__
 _tensor_backward.__name__ = "backward"
-Tensor.backward = _tensor_backward  # type: ignore[attr-defined]
+Tensor.backward = _tensor_backward  # type: ignore[assignment, method-assign]
 __all__ = ["backward", "detect_anomaly", "grad"]

@@ -32,7 +32,7 @@ import numpy as np
 
 from lucid._core import dtype as dtypes
 from lucid._core.grad_mode import anomaly, mode
-from lucid._core.tape import Node, Output, new_memory, next_seq
+from lucid._core.tape import Memory, Node, Output, new_memory, next_seq
 from lucid._core.tensor import (
     Tensor,
     View,
@@ -135,7 +135,9 @@ class Plan:
             return "[x.shape for x in a]"
         if op.variadic and name == op.variadic:
             return "tuple(a)"
-        raise TypeError(f"{op.name}: a gradient rule names {name!r}, which is no input or attribute")
+        raise TypeError(
+            f"{op.name}: a gradient rule names {name!r}, which is no input or attribute"
+        )
 
     def _tracked(self, name: str) -> int:
         return -1 if name == "out" else self.op.inputs.index(name) if name in self.op.inputs else -2
@@ -272,13 +274,13 @@ def record(
 
 def _track(node: Node, inputs: Sequence[Any], result: Any) -> tuple[Any, ...]:
     """``(memory, version)`` of each saved tensor; memory that others can write to is copied."""
-    versions = []
+    versions: list[tuple[Memory | JointMemory, int]] = []
     for place, index, _ in node.plan.tracked:
         tensor = result if index < 0 else inputs[index]
         if not isinstance(tensor, Tensor):
             # Several outputs, or a Python scalar.
-            memory = JointMemory(tensor) if isinstance(tensor, tuple) else _CONSTANT
-            versions.append((memory, memory.version))
+            joint = JointMemory(tensor) if isinstance(tensor, tuple) else _CONSTANT
+            versions.append((joint, joint.version))
             continue
         memory = tensor._memory if tensor._base is None else tensor._base._memory
         if memory is None:
@@ -345,56 +347,88 @@ def _record_multiple(
 
 def apply(op: Op, inputs: Sequence[Any], attributes: Sequence[Any]) -> Any:
     """Runs an operation on tensors and records it where a gradient is needed: the general path."""
+    arrays: list[Any] = []
+    which, bit = 0, 1  # the inputs that require grad, a bit each
     try:
-        arrays = [x if x is None else x._data for x in inputs]
+        for x in inputs:
+            if x is None:
+                arrays.append(None)
+            else:
+                arrays.append(x._data)
+                if x._base is not None:
+                    refresh(x)
+                if x._requires_grad:
+                    which |= bit
+            bit += bit
     except AttributeError:
-        if not any(isinstance(x, (Tensor, np.ndarray)) for x in inputs):
-            raise TypeError(
-                f"{op.name}: {op.inputs[0]} must be a Tensor; got {_type_name(inputs[0])}"
-            ) from None
-        inputs = [x if isinstance(x, Tensor) or x is None else _operand(x, op) for x in inputs]
-        arrays = [x._data if isinstance(x, Tensor) else x for x in inputs]
-        inputs = [x if isinstance(x, Tensor) else None for x in inputs]
+        whole = [_tensor_or_constant(op, i, x, inputs) for i, x in enumerate(inputs)]
+        return apply(op, whole, attributes)
     if op.floating:
         arrays = [_as_floating(x) for x in arrays]
-    if op.variadic:
-        out = op.forward(arrays, *attributes)
-    else:
-        out = op.forward(*arrays, *attributes)
+    out = op.forward(arrays, *attributes) if op.variadic else op.forward(*arrays, *attributes)
     if type(out) is tuple:
-        results = tuple([wrap(np.asarray(x)) for x in out])
-        if op.view:
-            for i, result in enumerate(results):
-                _link_view(op, inputs[0], arrays[0], attributes, result, i)
-        if mode.recording and op.differentiable:
-            edges, which = _edges(inputs)
-            if which:
-                _record_multiple(op.plan(which, len(edges)), edges, inputs, arrays, attributes, results)
-        return results
+        return _finish_multiple(op, inputs, arrays, attributes, out, which)
     result = wrap(out if type(out) is np.ndarray else np.asarray(out))
     if op.view:
         _link_view(op, inputs[0], arrays[0], attributes, result)
-    if mode.recording and op.differentiable:
-        edges, which = _edges(inputs)
-        if which and result._data.dtype.kind in "fc":
-            record(op.plan(which, len(edges)), edges, inputs, arrays, attributes, result)
+    if which and mode.recording and op.differentiable and result._data.dtype.kind in "fc":
+        record(op.plan(which, len(arrays)), edges_of(inputs), inputs, arrays, attributes, result)
     return result
 
 
-def _edges(inputs: Sequence[Any]) -> tuple[tuple[Any, ...], int]:
-    """An edge per input, and which of them need a gradient: a bit each."""
-    edges, which, bit = [], 0, 1
-    for x in inputs:
-        edge = None
-        if x is not None:
-            if x._base is not None:
-                refresh(x)
-            if x._requires_grad:
-                edge = x if x._node is None else x._node
-                which |= bit
-        edges.append(edge)
-        bit += bit
-    return tuple(edges), which
+def edges_of(inputs: Sequence[Any]) -> tuple[Any, ...]:
+    """An edge per input, whose views are up to date."""
+    return tuple(
+        [
+            None if x is None or not x._requires_grad else x if x._node is None else x._node
+            for x in inputs
+        ]
+    )
+
+
+def _edges(inputs: Sequence[Tensor | None]) -> tuple[tuple[Any, ...], int]:
+    """An edge per input, and which of them need a gradient, a bit each."""
+    edges = tuple([None if x is None else edge_of(x) for x in inputs])
+    return edges, sum(1 << i for i, edge in enumerate(edges) if edge is not None)
+
+
+def _finish_multiple(
+    op: Op, inputs: Sequence[Any], arrays: Any, attributes: Any, outs: tuple[Any, ...], which: int
+) -> tuple[Tensor, ...]:
+    results = tuple([wrap(np.asarray(out)) for out in outs])
+    if op.view:
+        for i, result in enumerate(results):
+            _link_view(op, inputs[0], arrays[0], attributes, result, i)
+    if which and mode.recording and op.differentiable:
+        plan = op.plan(which, len(arrays))
+        _record_multiple(plan, edges_of(inputs), inputs, arrays, attributes, results)
+    return results
+
+
+class _Constant:
+    """A Python number among an operation's inputs: what the tape asks of a tensor, and no more."""
+
+    __slots__ = ("_data",)
+    _base = _node = None
+    _requires_grad = False
+
+    def __init__(self, value: Any) -> None:
+        self._data = value
+
+
+def _tensor_or_constant(op: Op, place: int, x: Any, inputs: Sequence[Any]) -> Any:
+    """An input that may be a number or an array where there is a tensor beside it."""
+    if x is None or isinstance(x, Tensor):
+        return x
+    if isinstance(x, np.ndarray) or (
+        isinstance(x, _NUMBERS) and any(isinstance(y, (Tensor, np.ndarray)) for y in inputs)
+    ):
+        return _Constant(_operand(x, op))
+    name = f"{op.variadic}[{place}]" if op.variadic else op.inputs[place]
+    raise TypeError(f"{op.name}: {name} must be a Tensor; got {_type_name(x)}")
+
+
+_NUMBERS = (bool, int, float, complex, np.generic)
 
 
 def _link_view(
@@ -640,7 +674,8 @@ class _FunctionPlan:
         self.ctx = ctx
         self.count = len(inputs)
         # Inputs and outputs among what is kept are followed; intermediate results are constants.
-        known = {id(x): i for i, x in enumerate(inputs)} | {id(x): -1 - i for i, x in enumerate(outs)}
+        known = {id(x): i for i, x in enumerate(inputs)}
+        known |= {id(x): -1 - i for i, x in enumerate(outs)}
         self.tracked = tuple(
             (place, known[id(x)], f"saved tensor {place}")
             for place, x in enumerate(ctx._to_save)
@@ -650,7 +685,7 @@ class _FunctionPlan:
         self.shapes = tuple(out.shape for out in outs)
         self.dtypes = tuple(out.dtype for out in outs)
 
-    def rule(self, F: Any, g: Any, *saved: Any) -> Any:  # noqa: N803
+    def rule(self, F: Any, g: Any, *saved: Any) -> Any:
         gradients = g if isinstance(g, list) else [g]
         if self.ctx._materialize:
             gradients = [

@@ -111,8 +111,8 @@ class Node:
             self.hooks = []
         return RemovableHandle(self.hooks, hook)
 
-    def check(self) -> None:
-        """Raises if what the node kept was freed or written to since."""
+    def refuse(self) -> None:
+        """Raises what is wrong with what the node kept: it was freed, or written to since."""
         if self.saved is FREED:
             raise GraphFreedError(
                 f"backward: the tensors that {self.name} saved were freed by an earlier backward "
@@ -145,9 +145,12 @@ class Output:
         self.dtype = array.dtype
         self.hooks: list[Any] | None = None
 
-    inputs = ()
     trace = None
     register_hook = Node.register_hook
+
+    @property
+    def inputs(self) -> tuple[Node]:
+        return (self.node,)
 
     @property
     def name(self) -> str:

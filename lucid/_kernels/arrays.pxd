@@ -1,7 +1,8 @@
 # arrays.pxd: the guard that every kernel runs before it touches raw memory, and fresh outputs.
 #
-# `ready(x, type_number)` is the one mandatory check: right dtype, C-contiguous, aligned, native byte
-# order. What it refuses goes to the NumPy reference routine. Never touch `PyArray_DATA` without it.
+# `ready(x, type_number)` is the one mandatory check: right dtype, C-contiguous, aligned, native
+# byte order. What it refuses goes to the NumPy reference routine. Never touch `PyArray_DATA`
+# without it.
 
 cimport numpy as cnp
 from numpy cimport NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_WRITEABLE, ndarray

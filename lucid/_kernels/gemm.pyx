@@ -289,6 +289,10 @@ cdef inline bint is_vector(ndarray x, const gemm_engine* engine, Py_ssize_t size
 
 
 cdef ndarray reference_linear(ndarray x, ndarray weight, ndarray bias):
+    if cnp.PyArray_NDIM(weight) != 2 or (
+        bias is not None and (bias.ndim != 1 or bias.shape[0] != weight.shape[0])
+    ):
+        raise ValueError("linear: the shapes do not fit together")
     out = np.matmul(x, weight.T)
     return np.asarray(out if bias is None else out + bias)
 

@@ -1,8 +1,8 @@
 """Adding rows at indices: what the gradients of embedding, gather and indexing come down to.
 
 ``out[index[i]] += values[i]`` for one i after the other, so that repeated indices add up in a
-fixed order. float32 and float64 run here, on rows that lie together in memory; what the guard refuses goes
-to `numpy.add.at`. Indices are checked before anything is written.
+fixed order. float32 and float64 run here, on rows that lie together in memory; what the guard
+refuses goes to `numpy.add.at`. Indices are checked before anything is written.
 """
 
 import numpy as np

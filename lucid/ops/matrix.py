@@ -89,6 +89,17 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     Raises:
         ShapeError: the shapes do not fit together.
     """
+    dtype = x.dtype
+    if weight.dtype is dtype and (bias is None or bias.dtype is dtype):
+        try:
+            return B.linear(x, weight, bias)
+        except ValueError:
+            pass  # the shapes do not fit: said below
+    _check_linear(x, weight, bias)
+    return B.linear(x, weight, bias)
+
+
+def _check_linear(x: Array, weight: Array, bias: Array | None) -> None:
     if weight.ndim != 2 or x.ndim == 0 or weight.shape[1] != x.shape[-1]:
         raise ShapeError(
             f"linear: weight must have shape (out, in) with in = {x.shape[-1] if x.ndim else '?'}, "
@@ -96,12 +107,11 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
         )
     if bias is not None and bias.shape != (weight.shape[0],):
         raise ShapeError(f"linear: bias must have shape ({weight.shape[0]},); got {bias.shape}")
-    if x.dtype is not weight.dtype or bias is not None and bias.dtype is not x.dtype:
+    if x.dtype is not weight.dtype or (bias is not None and bias.dtype is not x.dtype):
         raise RuntimeError(
             f"linear: x, weight and bias must have one dtype; got {x.dtype}, {weight.dtype}"
             + (f" and {bias.dtype}" if bias is not None else "")
         )
-    return B.linear(x, weight, bias)
 
 
 @linear.gradient

@@ -8,7 +8,6 @@ import pytest
 import lucid
 from lucid import nn
 from lucid._core.tensor import wrap
-from lucid.nn.utils import rnn as sequences
 
 NETWORKS = [
     ("RNN", {}),
@@ -71,7 +70,9 @@ def compare(torch, theirs, ours, expected, found, their_inputs, our_inputs, rng,
     for got, want in zip(our_inputs, their_inputs, strict=True):
         np.testing.assert_allclose(got.grad.numpy(), want.grad.numpy(), **limits(dtype))
     for (key, got), want in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-        np.testing.assert_allclose(got.grad.numpy(), want.grad.numpy(), err_msg=key, **limits(dtype))
+        np.testing.assert_allclose(
+            got.grad.numpy(), want.grad.numpy(), err_msg=key, **limits(dtype)
+        )
 
 
 @pytest.mark.torch
