@@ -86,6 +86,8 @@ cdef enum:
     # Partial sums of the weight's gradient, and the most bytes they may take up.
     PARTS = 8
     PARTS_BYTES = 8 << 20
+    # Positions worth a part of their own: adding up the lanes takes as long as some 100.
+    PART_POSITIONS = 2048
 
 
 cdef struct geometry:
@@ -361,7 +363,8 @@ def convolution_weight(
         cnp.PyArray_FILLWBYTE(out, 0)
         return out
 
-    c.parts = max(1, min(min(f.images, PARTS), PARTS_BYTES // (count * itemsize)))
+    c.parts = min(min(f.images, PARTS), PARTS_BYTES // (count * itemsize))
+    c.parts = max(1, min(c.parts, cnp.PyArray_SIZE(g) // f.targets // PART_POSITIONS))
     c.per_part = (f.images + c.parts - 1) // c.parts
     c.parts = (f.images + c.per_part - 1) // c.per_part
     sums = scratch(c.parts * count * itemsize) if c.parts > 1 else out

@@ -231,10 +231,28 @@ static void R(product_task)(void *context, ptrdiff_t index) {
 
 /* ---- The gradient of the weight ------------------------------------------------------------- */
 
-ALWAYS_INLINE real R(total)(vec x) {
-    for (ptrdiff_t half = LANES / 2; half; half /= 2)
-        for (ptrdiff_t i = 0; i < half; i++) x[i] += x[i + half];
-    return x[0];
+/* Four numbers, each the sum of a vector's elements. */
+#define quad R(quad)
+#define quad_bits R(quad_bits)
+typedef real quad __attribute__((vector_size(4 * sizeof(real))));
+typedef bits quad_bits __attribute__((vector_size(4 * sizeof(real))));
+
+ALWAYS_INLINE quad R(totals)(const vec *x) {
+    quad s[4];
+    for (int i = 0; i < 4; i++) {
+#if LUCID_DOUBLE && LUCID_VBYTES == 16
+        s[i] = (quad){x[i][0], x[i][1], 0, 0};
+#else
+        union { vec whole; quad part[LUCID_VBYTES / sizeof(quad)]; } u = {x[i]};
+        s[i] = u.part[0];
+        for (size_t j = 1; j < LUCID_VBYTES / sizeof(quad); j++) s[i] += u.part[j];
+#endif
+    }
+    const quad ab = QUAD_SHUFFLE(quad_bits, s[0], s[1], 0, 4, 1, 5) +
+                    QUAD_SHUFFLE(quad_bits, s[0], s[1], 2, 6, 3, 7);
+    const quad cd = QUAD_SHUFFLE(quad_bits, s[2], s[3], 0, 4, 1, 5) +
+                    QUAD_SHUFFLE(quad_bits, s[2], s[3], 2, 6, 3, 7);
+    return QUAD_SHUFFLE(quad_bits, ab, cd, 0, 1, 4, 5) + QUAD_SHUFFLE(quad_bits, ab, cd, 2, 3, 6, 7);
 }
 
 #define EACH                             \
@@ -248,8 +266,8 @@ ALWAYS_INLINE void R(dots)(const int outs, const int taps, ptrdiff_t images, ptr
                            const real *g, ptrdiff_t g_stride, ptrdiff_t g_image, const real *x,
                            ptrdiff_t x_image, const ptrdiff_t *offsets, real *sums,
                            ptrdiff_t sums_stride) {
-    vec sum[8][9];
-    EACH sum[o][t] = (vec){0};
+    vec sum[(OUTS * TAPS > 9 ? OUTS * TAPS : 9) + 3];
+    EACH sum[o * taps + t] = (vec){0};
     for (; images; images--, g += g_image, x += x_image)
         for (ptrdiff_t p = 0; p < positions; p += LANES) {
             vec y[9];
@@ -257,12 +275,20 @@ ALWAYS_INLINE void R(dots)(const int outs, const int taps, ptrdiff_t images, ptr
             for (int t = 0; t < taps; t++) y[t] = *(const vec_at *)(x + offsets[t] + p);
             _Pragma("GCC unroll 8")
             for (int o = 0; o < outs; o++) {
-                const vec z = *(const vec_at *)(g + o * g_stride + p);
+                vec z = *(const vec_at *)(g + o * g_stride + p);
+                IN_REGISTER(z); /* else it is loaded again for each tap */
                 _Pragma("GCC unroll 9")
-                for (int t = 0; t < taps; t++) sum[o][t] += z * y[t];
+                for (int t = 0; t < taps; t++) sum[o * taps + t] += z * y[t];
             }
         }
-    EACH sums[o * sums_stride + t] += R(total)(sum[o][t]);
+    real total[(OUTS * TAPS > 9 ? OUTS * TAPS : 9) + 3];
+    for (int i = outs * taps; i % 4; i++) sum[i] = (vec){0};
+    _Pragma("GCC unroll 6")
+    for (int i = 0; i < outs * taps; i += 4) {
+        const quad four = R(totals)(sum + i);
+        memcpy(total + i, &four, sizeof four);
+    }
+    EACH sums[o * sums_stride + t] += total[o * taps + t];
 }
 
 #undef EACH
@@ -390,7 +416,8 @@ static void R(channel_sums)(const void *x, ptrdiff_t images, ptrdiff_t channels,
             for (; i + LANES <= size; i += LANES) sum[0] += *(const vec_at *)(from + i);
             real rest = 0;
             for (; i < size; i++) rest += from[i];
-            to[c] += R(total)((sum[0] + sum[1]) + (sum[2] + sum[3])) + rest;
+            const quad four = R(totals)(sum);
+            to[c] += (four[0] + four[1]) + (four[2] + four[3]) + rest;
         }
 }
 
@@ -406,3 +433,5 @@ static const conv_level R(level) = {
 #undef TAPS
 #undef vec
 #undef vec_at
+#undef quad
+#undef quad_bits

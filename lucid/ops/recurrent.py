@@ -14,11 +14,11 @@ import numpy as np
 
 from lucid._backend import B
 from lucid._core import dtype as dtypes
-from lucid._core.engine import grad
 from lucid._core.grad_mode import mode
 from lucid._core.op import TENSORS, _edges, _record_multiple, fused_rule, operation
 from lucid._core.tensor import Tensor, wrap
 from lucid.errors import ShapeError
+from lucid.ops._composed import composed_gradients
 
 Array = np.ndarray
 
@@ -252,17 +252,10 @@ def _gradients_composed(
     F: Any, g: Any, inputs: Any, kind: str, sizes: Any, reverse: bool, kept: Any, need: Any
 ) -> tuple[Any, ...]:
     """The derivative of the recurrence written in operations."""
-    # Of copies, because one input may have been made from another.
-    copies = [None if t is None else F.clone(t) for t in inputs]
-    outs = unrolled(F, kind, *copies, sizes, reverse)
-    ends = [(out, d) for out, d in zip(outs, g, strict=False) if d is not None]
-    wanted = [i for i, t in enumerate(copies) if need[i]]
-    found = grad(
-        [out for out, _ in ends], [copies[i] for i in wanted], [d for _, d in ends],
-        create_graph=True, allow_unused=True,
-    )  # fmt: skip
-    gradients = dict(zip(wanted, found, strict=True))
-    return tuple([gradients.get(i) for i in range(len(copies))])
+    def layer(*tensors: Any) -> tuple[Any, ...]:
+        return unrolled(F, kind, *tensors, sizes, reverse)
+
+    return composed_gradients(F, layer, inputs, g, need)
 
 
 fused_rule("recurrent_backward", _gradients, _gradients_composed)
