@@ -6,7 +6,7 @@ Tensors with automatic differentiation (:mod:`lucid.autograd`), neural networks
 
 from math import e, inf, nan, pi
 
-from lucid import autograd, data, datasets, errors, linalg, nn, optim, random
+from lucid import autograd, data, datasets, errors, linalg, memory, nn, optim, random
 from lucid._core.device import device
 from lucid._core.dtype import (
     bool_,
