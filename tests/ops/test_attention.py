@@ -5,11 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import lucid
 from lucid._backend import B
-from lucid._core.op import ARRAYS
 from lucid._core.tensor import wrap
-from lucid.nn import functional as F
 from lucid.ops.attention import composed_attention
 
 
@@ -75,6 +72,8 @@ def test_kernel_against_reference_and_composed_gradient(rng, shape, causal, dtyp
         return
     from lucid._core.op import TENSORS
 
-    composed_attention(TENSORS, *tensors, wide, scale, causal, None, 0.0).backward(wrap(g.astype(np.float64)))
+    composed_attention(TENSORS, *tensors, wide, scale, causal, None, 0.0).backward(
+        wrap(g.astype(np.float64))
+    )
     for got, want in zip(found, tensors, strict=True):
         np.testing.assert_allclose(got, want.grad.numpy(), **close)
