@@ -48,7 +48,13 @@ def _ranges(
 
 
 def unfold_windows(
-    x: Array, counts: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, fill: float
+    x: Array,
+    counts: Sizes,
+    kernel: Sizes,
+    stride: Sizes,
+    padding: Sizes,
+    dilation: Sizes,
+    fill: float,
 ) -> Array:
     """All windows: shape (..., *kernel, *counts)."""
     axes = len(kernel)
@@ -147,7 +153,9 @@ def avg_pool(
     size = x.shape[x.ndim - axes :]
     windows = unfold_windows(x, counts, kernel, stride, padding, (1,) * axes, 0)
     total = windows.sum(axis=tuple(range(x.ndim - axes, x.ndim)))
-    return (total / _share(counts, size, kernel, stride, padding, count_padding, divisor)).astype(x.dtype)
+    return (total / _share(counts, size, kernel, stride, padding, count_padding, divisor)).astype(
+        x.dtype
+    )
 
 
 def avg_pool_backward(
@@ -174,7 +182,10 @@ def adaptive_max_index(x: Array, counts: Sizes) -> Array:
     for window in itertools.product(*map(range, counts)):
         seen = (
             ...,
-            *[slice(i * n // c, -(-(i + 1) * n // c)) for i, n, c in zip(window, size, counts, strict=True)],
+            *[
+                slice(i * n // c, -(-(i + 1) * n // c))
+                for i, n, c in zip(window, size, counts, strict=True)
+            ],
         )
         first = _flat(x[seen], axes).argmax(-1)
         out[(..., *window)] = places[seen[1:]].reshape(-1)[first]

@@ -105,9 +105,7 @@ def max_pool1d(
         >>> lucid.nn.functional.max_pool1d(lucid.tensor([[1.0, 3.0, 2.0, 0.0]]), 2)
         tensor([[3., 2.]])
     """
-    return _max_pool(
-        1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
-    )
+    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 @_public
@@ -116,9 +114,7 @@ def max_pool2d(
     ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
     """The largest element of each window of images; the arguments of :func:`max_pool1d`."""
-    return _max_pool(
-        2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
-    )
+    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 @_public
@@ -127,9 +123,7 @@ def max_pool3d(
     ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
     """The largest element of each window of volumes; the arguments of :func:`max_pool1d`."""
-    return _max_pool(
-        3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
-    )
+    return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 @_public
@@ -187,7 +181,9 @@ def _adaptive_counts(ndim: int, x: Any, output_size: Any, caller: str) -> tuple[
     batched(x, ndim, caller)
     wanted = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * ndim
     if len(wanted) != ndim:
-        raise ValueError(f"{caller}: output_size must be an int or {ndim} of them; got {output_size}")
+        raise ValueError(
+            f"{caller}: output_size must be an int or {ndim} of them; got {output_size}"
+        )
     sizes = [n if w is None else w for w, n in zip(wanted, x.shape[-ndim:], strict=True)]
     return per_axis(sizes, ndim, caller, "output_size", 1)
 
@@ -372,4 +368,3 @@ def max_unpool3d(
 ) -> Tensor:  # fmt: skip
     """Puts maxima back where ``max_pool3d(..., return_indices=True)`` found them, among zeros."""
     return _max_unpool(3, input, indices, kernel_size, stride, padding, output_size)
-

@@ -150,7 +150,9 @@ def interpolate(
         sizes = list(size) if isinstance(size, (tuple, list)) else [size] * axes
         scales: list[Any] = [None] * len(sizes)
     else:
-        scales = list(scale_factor) if isinstance(scale_factor, (tuple, list)) else [scale_factor] * axes
+        scales = (
+            list(scale_factor) if isinstance(scale_factor, (tuple, list)) else [scale_factor] * axes
+        )
         sizes = [math.floor(n * s) for n, s in zip(shape[2:], scales, strict=False)]
         if recompute_scale_factor:
             scales = [None] * len(scales)
@@ -315,7 +317,10 @@ def grid_sample(
         ``(N, C, H', W')`` or ``(N, C, D', H', W')``.
     """
     align = _warn_of_alignment(align_corners, "grid_sample")
-    x_shape, shape = tensor_of(input, "grid_sample").shape, tensor_of(grid, "grid_sample", "grid").shape
+    x_shape, shape = (
+        tensor_of(input, "grid_sample").shape,
+        tensor_of(grid, "grid_sample", "grid").shape,
+    )
     axes = len(x_shape) - 2
     if axes not in (2, 3) or len(shape) != axes + 2 or shape[-1] != axes or shape[0] != x_shape[0]:
         raise ShapeError(
@@ -344,22 +349,26 @@ def grid_sample(
     if mode != "bicubic":
         at = [_bounded(a, n, padding_mode, align) for a, n in zip(at, size, strict=True)]
     if mode == "nearest":
-        return take_places(input, _flat_index([np.rint(a._data) for a in at], size, x_shape[1]), axes)
+        return take_places(
+            input, _flat_index([np.rint(a._data) for a in at], size, x_shape[1]), axes
+        )
     low = [np.floor(a._data) for a in at]
-    parts = [T.sub(a, wrap(l)) for a, l in zip(at, low, strict=True)]
+    parts = [T.sub(a, wrap(start)) for a, start in zip(at, low, strict=True)]
     if mode == "bilinear":
-        terms = [[(l, 1.0 - t), (l + 1, t)] for l, t in zip(low, parts, strict=True)]
+        terms = [[(i, 1.0 - t), (i + 1, t)] for i, t in zip(low, parts, strict=True)]
     else:
         terms = [
             [
-                (_bounded(wrap(l + i), n, padding_mode, align)._data, w)
+                (_bounded(wrap(start + i), n, padding_mode, align)._data, w)
                 for i, w in zip((-1, 0, 1, 2), _cubic_weights(t), strict=True)
             ]
-            for l, t, n in zip(low, parts, size, strict=True)
+            for start, t, n in zip(low, parts, size, strict=True)
         ]
     total: Any = None
     for corner in itertools.product(*terms):
-        value = take_places(input, _flat_index([place for place, _ in corner], size, x_shape[1]), axes)
+        value = take_places(
+            input, _flat_index([place for place, _ in corner], size, x_shape[1]), axes
+        )
         weight = corner[0][1]
         for _, w in corner[1:]:
             weight = T.mul(weight, w)

@@ -131,13 +131,29 @@ def test_initial_values():
         (lambda x: F.conv2d(x, lucid.zeros(4, 3, 3)), ShapeError, "weight must have 4 dim"),
         (lambda x: F.conv1d(x, lucid.zeros(4, 3, 3)), ShapeError, r"3 dimensions \(N, C"),
         (lambda x: F.conv2d(x, lucid.zeros(4, 3, 9, 9)), ShapeError, "larger than the padded"),
-        (lambda x: F.conv2d(x, lucid.zeros(4, 3, 3, 3), lucid.zeros(3)), ShapeError, r"shape \(4,\)"),
-        (lambda x: F.conv2d(x, lucid.zeros(4, 3, 3, 3), stride=0), ValueError, "stride .* at least 1"),
+        (
+            lambda x: F.conv2d(x, lucid.zeros(4, 3, 3, 3), lucid.zeros(3)),
+            ShapeError,
+            r"shape \(4,\)",
+        ),
+        (
+            lambda x: F.conv2d(x, lucid.zeros(4, 3, 3, 3), stride=0),
+            ValueError,
+            "stride .* at least 1",
+        ),
         (lambda x: F.conv2d(x, lucid.zeros(4, 3, 3, 3), stride=(1, 1, 1)), ValueError, "2 of them"),
         (lambda x: F.conv2d(x, lucid.zeros(4, 3, 3, 3), padding="full"), ValueError, '"same"'),
         (lambda x: F.conv2d(x, lucid.zeros(4, 3, 3, 3), None, 2, "same"), ValueError, "stride 1"),
-        (lambda x: F.conv2d(x, lucid.zeros(4, 1, 3, 3), groups=2), ShapeError, "groups must divide"),
-        (lambda x: F.conv2d(x, lucid.zeros(4, 3, 3, 3, dtype=lucid.float64)), RuntimeError, "dtype"),
+        (
+            lambda x: F.conv2d(x, lucid.zeros(4, 1, 3, 3), groups=2),
+            ShapeError,
+            "groups must divide",
+        ),
+        (
+            lambda x: F.conv2d(x, lucid.zeros(4, 3, 3, 3, dtype=lucid.float64)),
+            RuntimeError,
+            "dtype",
+        ),
         (
             lambda x: F.conv_transpose2d(x, lucid.zeros(3, 4, 3, 3), output_padding=1),
             ValueError,
@@ -148,9 +164,17 @@ def test_initial_values():
         (lambda x: F.avg_pool2d(x, 2, divisor_override=0), ValueError, "must not be 0"),
         (lambda x: F.interpolate(x), ValueError, "either size or scale_factor"),
         (lambda x: F.interpolate(x, 8, mode="linear"), ShapeError, "mode 'linear' takes 3"),
-        (lambda x: F.interpolate(x, 8, mode="bicubic", antialias=True), NotImplementedError, "anti"),
+        (
+            lambda x: F.interpolate(x, 8, mode="bicubic", antialias=True),
+            NotImplementedError,
+            "anti",
+        ),
         (lambda x: F.pixel_shuffle(x, 2), ShapeError, r"C \* 4"),
-        (lambda x: F.grid_sample(x, lucid.zeros(1, 2, 2, 3), align_corners=True), ShapeError, "grid"),
+        (
+            lambda x: F.grid_sample(x, lucid.zeros(1, 2, 2, 3), align_corners=True),
+            ShapeError,
+            "grid",
+        ),
     ],
 )
 def test_wrong_calls(call, error, message):
@@ -215,15 +239,15 @@ def test_adaptive_pooling(torch, ndim, size):
     x = numbers(SHAPES[ndim])
     for kind, args in (("Avg", ()), ("Max", (True,))):
         name = f"Adaptive{kind}Pool{ndim}d"
-        compare(
-            torch, getattr(nn, name)(wanted, *args), getattr(torch.nn, name)(wanted, *args), x
-        )
+        compare(torch, getattr(nn, name)(wanted, *args), getattr(torch.nn, name)(wanted, *args), x)
 
 
 @pytest.mark.torch
 @pytest.mark.parametrize("size", [None, (7, 9)])
 def test_max_unpool(torch, size):
-    x, places = torch.nn.functional.max_pool2d(torch.tensor(numbers((2, 3, 6, 8))), 2, return_indices=True)
+    x, places = torch.nn.functional.max_pool2d(
+        torch.tensor(numbers((2, 3, 6, 8))), 2, return_indices=True
+    )
     compare(
         torch,
         lambda y: nn.MaxUnpool2d(2)(y, lucid.tensor(places.numpy()), size),

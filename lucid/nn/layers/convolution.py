@@ -31,6 +31,7 @@ class _Convolution(Module):
 
     _axes: int
     _transposed = False
+    bias: Any
 
     def __init__(
         self,
@@ -67,7 +68,9 @@ class _Convolution(Module):
         self.padding_mode = padding_mode
         if isinstance(padding, str):
             if padding not in ("same", "valid") or self._transposed:
-                raise ValueError(f'{name}: padding must be ints, "same" or "valid"; got {padding!r}')
+                raise ValueError(
+                    f'{name}: padding must be ints, "same" or "valid"; got {padding!r}'
+                )
             if padding == "same" and set(self.stride) != {1}:
                 raise ValueError(f'{name}: padding "same" needs stride 1; got {self.stride}')
             self.padding: Any = padding
@@ -76,7 +79,9 @@ class _Convolution(Module):
         first, second = (
             (in_channels, out_channels) if self._transposed else (out_channels, in_channels)
         )
-        self.weight = new_parameter((first, second // groups, *self.kernel_size), dtype, device, name)
+        self.weight = new_parameter(
+            (first, second // groups, *self.kernel_size), dtype, device, name
+        )
         self.register_parameter(
             "bias", new_parameter((out_channels,), dtype, device, name) if bias else None
         )
@@ -308,7 +313,12 @@ class Fold(Unfold):
     """Sums columns of windows into an image: :func:`lucid.nn.functional.fold`."""
 
     def __init__(
-        self, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+        self,
+        output_size: Any,
+        kernel_size: Any,
+        dilation: Any = 1,
+        padding: Any = 0,
+        stride: Any = 1,
     ) -> None:
         super().__init__(kernel_size, dilation, padding, stride)
         self.output_size = output_size
