@@ -44,9 +44,14 @@ def _places(kernel: Sizes) -> itertools.product:
     return itertools.product(*map(range, kernel))
 
 
-def _padded(x: Array, size: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Array:
+def _padded(
+    x: Array, size: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
+) -> Array:
     """``x`` with zeros around it, just as large as the windows of ``size`` positions reach."""
-    reach = [(n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(size, stride, kernel, dilation, strict=True)]
+    reach = [
+        (n - 1) * s + (k - 1) * d + 1
+        for n, s, k, d in zip(size, stride, kernel, dilation, strict=True)
+    ]
     after = [max(r - p - n, 0) for r, p, n in zip(reach, padding, x.shape[2:], strict=True)]
     return np.pad(x, [(0, 0), (0, 0), *zip(padding, after, strict=True)])
 
@@ -94,7 +99,9 @@ def convolution_transpose(
 ) -> Array:  # fmt: skip
     """The transpose of :func:`convolution` in its image."""
     if _compiled(x, weight):
-        return kernels.convolution_transpose(x, weight, bias, size, stride, padding, dilation, groups)
+        return kernels.convolution_transpose(
+            x, weight, bias, size, stride, padding, dilation, groups
+        )
     kernel, seen = weight.shape[2:], x.shape[2:]
     source, taps = _grouped(x, groups, 1), _grouped(weight, groups, 0)
     channels = groups * weight.shape[1]

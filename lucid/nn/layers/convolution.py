@@ -32,6 +32,7 @@ class _Convolution(Module):
 
     _axes: int
     _transposed = False
+    bias: Any
 
     weight: Parameter
     bias: Parameter | None
