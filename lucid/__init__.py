@@ -89,7 +89,6 @@ from lucid.ops.pointwise import (
     neg_,
     negative,
     positive,
-    pow,
     real,
     reciprocal,
     reciprocal_,
@@ -415,4 +414,4 @@ from lucid.ops.random import (
     set_rng_state,
 )
 from lucid.ops.einsum import einsum
-from lucid.ops.forms import add, div, divide, sub, subtract
+from lucid.ops.forms import add, div, divide, pow, sub, subtract
