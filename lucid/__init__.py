@@ -113,7 +113,7 @@ from lucid.ops.creation import (
 )
 from lucid.ops.decompositions import cholesky, det, inverse, logdet, matrix_power, pinv, qr, slogdet
 from lucid.ops.einsum import einsum
-from lucid.ops.forms import add, div, divide, sub, subtract
+from lucid.ops.forms import add, div, divide, pow, sub, subtract
 from lucid.ops.functions import (
     acos,
     acos_,
@@ -305,7 +305,6 @@ from lucid.ops.pointwise import (
     neg_,
     negative,
     positive,
-    pow,
     real,
     reciprocal,
     reciprocal_,

@@ -112,7 +112,14 @@ class Tensor(Methods):
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or one dimension of it (a method, as in PyTorch; the count is ``numel()``)."""
-        return self._data.shape if dim is None else self._data.shape[dim]
+        if dim is None:
+            return self._data.shape
+        try:
+            return self._data.shape[dim]
+        except IndexError:
+            raise IndexError(
+                f"size: dim {dim} is out of range for the shape {self.shape}"
+            ) from None
 
     def dim(self) -> int:
         return self._data.ndim
@@ -607,7 +614,8 @@ def to_array(data: Any, dtype: Any, caller: str, copy: bool) -> np.ndarray:
             raise TypeError(f"{caller}: data must be numeric; got an array of dtype {array.dtype}")
         array = array.astype(array.dtype.newbyteorder("="))
     if wanted is not None and array.dtype != wanted:
-        return array.astype(wanted)
+        with np.errstate(all="ignore"):  # as `cast`
+            return array.astype(wanted)
     array = dtypes.canonical(array)
     if type(array) is not np.ndarray:
         array = array.view(np.ndarray)
@@ -625,7 +633,9 @@ def _from_python(data: Any, wanted: Any, caller: str) -> tuple[np.ndarray, Any]:
         ) from None
     except OverflowError as error:
         raise OverflowError(f"{caller}: {error}") from None
-    if array.dtype == object or array.dtype.kind not in "biufc":
+    if array.dtype == object and all(isinstance(x, (int, float)) for x in array.ravel()):
+        raise OverflowError(f"{caller}: data must fit 64 bits; got {max(array.ravel(), key=abs)}")
+    if array.dtype.kind not in "biufc":
         raise TypeError(
             f"{caller}: data must be a number, a nested sequence of numbers, an array or a "
             f"tensor; got {_kind(data)}"
@@ -647,7 +657,7 @@ def _unwrap(data: Any, caller: str) -> tuple[Any, bool]:
     if isinstance(data, Tensor):
         return data._data, True
     if isinstance(data, (list, tuple)):
-        if not data or isinstance(data[0], (bool, int, float, complex)):
+        if not data or type(data[0]) in (bool, int, float, complex):
             return data, False
         pairs = [_unwrap(item, caller) for item in data]
         return [item for item, _ in pairs], any(typed for _, typed in pairs)

@@ -63,7 +63,13 @@ def conv_weight(x, y, *, size, stride, padding, dilation, groups):
 
 
 def settings(size, stride, padding, dilation, groups=1):
-    return {"size": size, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return {
+        "size": size,
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+    }
 
 
 PLAIN = settings((5, 4), (1, 1), (1, 1), (1, 1))
