@@ -285,7 +285,8 @@ def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = 
 def _lp_pool(
     ndim: int, x: Any, norm_type: float, kernel_size: Any, stride: Any, ceil_mode: bool
 ) -> Tensor:
-    mean = _avg_pool(ndim, T.pow(tensor_of(x, f"lp_pool{ndim}d"), norm_type), kernel_size, stride, 0,
+    powers = T.pow(tensor_of(x, f"lp_pool{ndim}d"), norm_type)
+    mean = _avg_pool(ndim, powers, kernel_size, stride, 0,
                      ceil_mode, True, None)  # fmt: skip
     places = math.prod(per_axis(kernel_size, ndim, f"lp_pool{ndim}d", "kernel_size", 1))
     # An odd power may be negative: its root counts as 0, and so does its gradient.

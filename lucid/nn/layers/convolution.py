@@ -161,7 +161,8 @@ class Conv1d(_Conv):
     Shapes: input ``(N, in_channels, L)``, output ``(N, out_channels, L')`` with
     :math:`L' = \lfloor (L + 2p - d(k - 1) - 1) / s \rfloor + 1`; both also without N.
 
-    Weight and bias start uniform in :math:`\pm 1/\sqrt{\text{in\_channels} / \text{groups} \cdot k}`.
+    Weight and bias start uniform in
+    :math:`\pm 1/\sqrt{\text{in\_channels} / \text{groups} \cdot k}`.
 
     Args:
         in_channels, out_channels: before and after.
