@@ -98,7 +98,9 @@ def conv1d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
     dilation: Any = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
-    r"""Convolution of signals: :math:`y_{o,q} = b_o + \sum_{i,k} w_{o,i,k}\, x_{i,\, q s + k d - p}`.
+    r"""Convolution of signals (in fact cross-correlation).
+
+    .. math:: y_{o,q} = b_o + \sum_{i,k} w_{o,i,k}\, x_{i,\, q s + k d - p}
 
     Args:
         input: ``(N, C, L)`` or ``(C, L)``.
@@ -169,7 +171,9 @@ def _conv_transpose(
         )
     size = tuple([
         (n - 1) * s - 2 * p + d * (k - 1) + m + 1
-        for n, s, p, d, k, m in zip(x.shape[2:], stride, padding, dilation, kernel, more, strict=True)
+        for n, s, p, d, k, m in zip(
+            x.shape[2:], stride, padding, dilation, kernel, more, strict=True
+        )
     ])  # fmt: skip
     if min(size) < 1:
         raise ShapeError(f"{caller}: nothing is left of the output: its size would be {size}")

@@ -24,7 +24,7 @@ def _public(function: Any) -> Any:
 
 
 def _counts(
-    caller: str, ceil_mode: bool, size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any
+    size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, caller: str
 ) -> tuple[int, ...]:
     """Windows per axis. With ``ceil_mode`` the last may hang over the end, but not start there."""
     counts = []
@@ -67,7 +67,7 @@ def _max_pool(
     caller = f"max_pool{ndim}d"
     batched(x, ndim, caller)
     settings = _settings(ndim, caller, kernel_size, stride, padding, dilation)
-    counts = _counts(caller, ceil_mode, x.shape[-ndim:], *settings)
+    counts = _counts(x.shape[-ndim:], *settings, ceil_mode, caller)
     out, index = ops.max_pool_with_index(x, counts, *settings)
     return (out, _places(index)) if return_indices else out
 
@@ -81,7 +81,7 @@ def _avg_pool(
     kernel, stride, padding, dilation = _settings(ndim, caller, kernel_size, stride, padding, 1)
     if divisor_override is not None and divisor_override == 0:
         raise ValueError(f"{caller}: divisor_override must not be 0")
-    counts = _counts(caller, ceil_mode, x.shape[-ndim:], kernel, stride, padding, dilation)
+    counts = _counts(x.shape[-ndim:], kernel, stride, padding, dilation, ceil_mode, caller)
     return ops.avg_pool(
         x, counts, kernel, stride, padding, count_include_pad, float(divisor_override or 0)
     )
@@ -286,7 +286,8 @@ def _lp_pool(
     ndim: int, x: Any, norm_type: float, kernel_size: Any, stride: Any, ceil_mode: bool
 ) -> Tensor:
     powers = T.pow(tensor_of(x, f"lp_pool{ndim}d"), norm_type)
-    mean = _avg_pool(ndim, powers, kernel_size, stride, 0, ceil_mode, True, None)
+    mean = _avg_pool(ndim, powers, kernel_size, stride, 0,
+                     ceil_mode, True, None)  # fmt: skip
     places = math.prod(per_axis(kernel_size, ndim, f"lp_pool{ndim}d", "kernel_size", 1))
     # An odd power may be negative: its root counts as 0, and so does its gradient.
     positive = T.mul(T.sign(mean), relu(T.abs(mean)))

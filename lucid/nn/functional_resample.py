@@ -158,7 +158,8 @@ def interpolate(
             scales = [None] * len(scales)
     if len(sizes) != axes:
         raise ValueError(
-            f"interpolate: size or scale_factor must be one number or {axes}; got {size or scale_factor}"
+            f"interpolate: size or scale_factor must be one number or {axes}; "
+            f"got {size or scale_factor}"
         )
     if min(sizes) < 1 or 0 in shape[2:]:
         raise ShapeError(f"interpolate: sizes must be positive; got {shape[2:]} to {tuple(sizes)}")
@@ -226,8 +227,8 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     shape = tensor_of(input, "channel_shuffle").shape
     if len(shape) < 3 or groups < 1 or shape[1] % groups:
         raise ShapeError(
-            f"channel_shuffle: input must have shape (N, C, ...) with groups = {groups} dividing C; "
-            f"got {shape}"
+            f"channel_shuffle: input must have shape (N, C, ...) with groups = {groups} dividing "
+            f"C; got {shape}"
         )
     x = reshape(input, (shape[0], groups, shape[1] // groups, *shape[2:]))
     return reshape(permute(x, (0, 2, 1, *range(3, x.ndim))), shape)
@@ -257,8 +258,8 @@ def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> 
     shape, axes = tensor_of(theta, "affine_grid", "theta").shape, len(size) - 2
     if axes not in (2, 3) or shape != (size[0], axes, axes + 1):
         raise ShapeError(
-            f"affine_grid: theta must have shape (N, 2, 3) with size (N, C, H, W), or (N, 3, 4) with "
-            f"(N, C, D, H, W); got {shape} with {tuple(size)}"
+            f"affine_grid: theta must have shape (N, 2, 3) with size (N, C, H, W), or (N, 3, 4) "
+            f"with (N, C, D, H, W); got {shape} with {tuple(size)}"
         )
     lines = []
     for n in size[2:]:
@@ -324,8 +325,8 @@ def grid_sample(
     axes = len(x_shape) - 2
     if axes not in (2, 3) or len(shape) != axes + 2 or shape[-1] != axes or shape[0] != x_shape[0]:
         raise ShapeError(
-            "grid_sample: input (N, C, H, W) needs a grid (N, H', W', 2), and (N, C, D, H, W) one of "
-            f"(N, D', H', W', 3); got {x_shape} and {shape}"
+            "grid_sample: input (N, C, H, W) needs a grid (N, H', W', 2), and (N, C, D, H, W) one "
+            f"of (N, D', H', W', 3); got {x_shape} and {shape}"
         )
     if mode not in ("bilinear", "nearest", "bicubic") or mode == "bicubic" and axes != 2:
         raise ValueError(
@@ -334,7 +335,8 @@ def grid_sample(
         )
     if padding_mode not in ("zeros", "border", "reflection"):
         raise ValueError(
-            f'grid_sample: padding_mode must be "zeros", "border" or "reflection"; got {padding_mode!r}'
+            f'grid_sample: padding_mode must be "zeros", "border" or "reflection"; '
+            f"got {padding_mode!r}"
         )
     if 0 in x_shape[2:]:
         raise ShapeError(f"grid_sample: there is nothing to sample from in {x_shape}")

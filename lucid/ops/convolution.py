@@ -35,8 +35,8 @@ def _check(name: str, x: Array, weight: Array, bias: Array | None, groups: int, 
     spatial = x.ndim - 2
     if not 1 <= spatial <= 3 or weight.ndim != x.ndim:
         raise ShapeError(
-            f"{name}: x must have shape (N, C, ...) with 1 to 3 more dimensions and weight as many; "
-            f"got {x.shape} and {weight.shape}"
+            f"{name}: x must have shape (N, C, ...) with 1 to 3 more dimensions and weight as many"
+            f"; got {x.shape} and {weight.shape}"
         )
     if groups < 1 or x.shape[1] % groups or weight.shape[0] % groups:
         raise ShapeError(
