@@ -86,9 +86,9 @@ def test_operands_that_do_not_broadcast_are_named(call):
 
 
 def test_a_number_out_of_range_is_reported_by_the_operation():
-    with pytest.raises(OverflowError, match="^add: "):
+    with pytest.raises(OverflowError, match=r"^add: "):
         lucid.tensor([1], dtype=lucid.uint8) + 300
-    with pytest.raises(OverflowError, match="^tensor: "):
+    with pytest.raises(OverflowError, match=r"^tensor: "):
         lucid.tensor(2**70)
 
 

@@ -56,7 +56,7 @@ def _padded(
     return np.pad(x, [(0, 0), (0, 0), *zip(padding, after, strict=True)])
 
 
-def _window(place: Sizes, size: Sizes, stride: Sizes, dilation: Sizes) -> tuple[slice, ...]:
+def _window(place: Sizes, size: Sizes, stride: Sizes, dilation: Sizes) -> Any:
     """What one place of the kernel sees of the padded image."""
     return (
         ...,
@@ -113,8 +113,8 @@ def convolution_transpose(
             image[_window(place, seen, stride, dilation)] += np.einsum(
                 "ngo...,goi->ngi...", source, taps[(..., *place)]
             )
-    inner = (slice(p, p + n) for p, n in zip(padding, size, strict=True))
-    out = padded[(..., *inner)]
+    inner: Any = (..., *[slice(p, p + n) for p, n in zip(padding, size, strict=True)])
+    out = padded[inner]
     return np.ascontiguousarray(out) if bias is None else out + bias.reshape(-1, *[1] * len(size))
 
 

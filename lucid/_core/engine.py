@@ -93,7 +93,9 @@ def grad(
         (tensor(18.),)
     """
     if materialize_grads and allow_unused is False:
-        raise ValueError("grad: materialize_grads=True allows unused inputs; got allow_unused=False")
+        raise ValueError(
+            "grad: materialize_grads=True allows unused inputs; got allow_unused=False"
+        )
     targets = _sequence(inputs, "grad")
     _check_inputs(targets, "grad")
     roots = _roots(_sequence(outputs, "grad"), grad_outputs, "grad", create_graph)

@@ -250,7 +250,7 @@ class Op:
         return bound
 
     def bind_given(self, **arguments: Any) -> list[Any]:
-        """`bind` for a function that spells its parameters out: what was not given is `_MISSING`."""
+        """`bind` for a function that spells its parameters out: `_MISSING` was not given."""
         return self.bind((), {k: v for k, v in arguments.items() if v is not _MISSING})
 
 

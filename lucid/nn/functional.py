@@ -16,9 +16,9 @@ import numpy as np
 from lucid._core.op import TENSORS as T
 from lucid._core.tensor import Tensor, note_write, wrap
 from lucid.errors import ShapeError
-from lucid.nn.functional_conv import *  # noqa: F403
-from lucid.nn.functional_pool import *  # noqa: F403
-from lucid.nn.functional_resample import *  # noqa: F403
+from lucid.nn.functional_conv import *
+from lucid.nn.functional_pool import *
+from lucid.nn.functional_resample import *
 from lucid.ops import neural
 from lucid.ops.attention import scaled_dot_product_attention
 from lucid.ops.creation import one_hot

@@ -67,7 +67,8 @@ def _max_pool(
     caller = f"max_pool{ndim}d"
     batched(x, ndim, caller)
     settings = _settings(ndim, caller, kernel_size, stride, padding, dilation)
-    counts = _counts(x.shape[-ndim:], *settings, ceil_mode, caller)
+    kernel, stride, padding, dilation = settings
+    counts = _counts(x.shape[-ndim:], kernel, stride, padding, dilation, ceil_mode, caller)
     out, index = ops.max_pool_with_index(x, counts, *settings)
     return (out, _places(index)) if return_indices else out
 

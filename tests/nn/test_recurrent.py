@@ -8,6 +8,7 @@ import pytest
 import lucid
 from lucid import nn
 from lucid._core.tensor import wrap
+from lucid.nn.utils import rnn as sequences
 
 NETWORKS = [
     ("RNN", {}),

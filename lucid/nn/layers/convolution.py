@@ -32,8 +32,6 @@ class _Convolution(Module):
 
     _axes: int
     _transposed = False
-    bias: Any
-
     weight: Parameter
     bias: Parameter | None
 
