@@ -273,6 +273,7 @@ from lucid.ops.shape import (
     broadcast_to,
     diagonal,
     flatten,
+    expand,
     moveaxis,
     movedim,
     permute,
@@ -285,6 +286,7 @@ from lucid.ops.shape import (
     transpose,
     unflatten,
     unsqueeze,
+    view,
 )
 from lucid.ops.join import (
     cartesian_prod,
@@ -304,6 +306,8 @@ from lucid.ops.join import (
     flipud,
     hsplit,
     hstack,
+    pad,
+    repeat,
     repeat_interleave,
     roll,
     rot90,

@@ -389,8 +389,10 @@ FUNCTIONS = (
     "chain_matmul cross tensordot"
 ).split()
 METHODS = (
-    "matmul mm bmm mv dot vdot inner outer ger addmm addmv addr baddbmm addbmm trace kron cross"
+    "matmul mm bmm mv dot vdot inner outer ger addmm addmv addr baddbmm addbmm trace kron cross "
+    "tensordot"
 ).split()
+
 
 def _matmul_operator(x: Tensor, y: Any) -> Any:
     return apply(matmul.op, (x, y), ()) if isinstance(y, (Tensor, Array)) else NotImplemented
