@@ -141,8 +141,7 @@ def _replace_node(
         for version, (_, index, _) in zip(node.versions, plan.tracked, strict=True)
     )  # fmt: skip
     if x._view is None:
-        x._node, x._requires_grad = node, True
-        x._generation += 1
+        _continue_from(x, node)
         return
     base = x._base
     assert base is not None
@@ -151,5 +150,14 @@ def _replace_node(
     whole = wrap(base._data)
     plan = write_view.plan(2 + (edges[0] is not None))
     record(plan, edges, (base, x), (base._data, x._data), (view_chain(x),), whole)
-    base._node, base._requires_grad = whole._node, True
-    base._generation += 1
+    _continue_from(base, whole._node)
+
+
+def _continue_from(tensor: Tensor, node: Any) -> None:
+    """Gives a tensor that is no view the node of its new contents."""
+    tensor._node, tensor._requires_grad = node, True
+    tensor._generation += 1
+    if tensor._retains_grad is not None:  # the gradient to keep is that of the new contents
+        tensor._retains_grad.remove()
+        tensor._retains_grad = None
+        tensor.retain_grad()

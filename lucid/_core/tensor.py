@@ -65,7 +65,7 @@ class Tensor(Methods):
     _generation = 0  # of a base: how often an in-place write has replaced its node
     _hooks: list[Any] | None = None
     _accumulate_hooks: list[Any] | None = None
-    _retains_grad = False
+    _retains_grad: RemovableHandle | None = None
 
     # NumPy then leaves `array + tensor` to Tensor.__radd__.
     __array_priority__ = 1000
@@ -216,15 +216,14 @@ class Tensor(Methods):
 
     @property
     def retains_grad(self) -> bool:
-        return self._retains_grad
+        return self._retains_grad is not None
 
     def retain_grad(self) -> None:
         """Keeps ``.grad`` of this non-leaf tensor in the coming backward pass."""
         if not self.requires_grad:
             raise RuntimeError("retain_grad: the tensor does not require grad")
-        if self._node is None or self._retains_grad:
+        if self._node is None or self._retains_grad is not None:
             return
-        self._retains_grad = True
         ref = weakref.ref(self)
 
         def keep(gradient: Tensor) -> None:
@@ -232,7 +231,7 @@ class Tensor(Methods):
             if tensor is not None:
                 tensor._grad = gradient if tensor._grad is None else tensor._grad + gradient
 
-        self._node.register_hook(keep)
+        self._retains_grad = self._node.register_hook(keep)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Calls ``hook(gradient)`` whenever this tensor's gradient is computed.
@@ -343,6 +342,12 @@ class Tensor(Methods):
         array = self.numpy()
         if copy:
             array = array.copy()
+        elif self._data.flags.writeable and not array.flags.writeable:
+            # Not every library heeds DLPack's read-only flag.
+            raise BufferError(
+                "__dlpack__: a recorded graph needs the tensor's values, and a write from outside "
+                "would falsify its gradients; pass copy=True, or use clone() or numpy()"
+            )
         return array.__dlpack__(max_version=max_version, dl_device=dl_device)
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -375,9 +380,12 @@ class Tensor(Methods):
         return complex(self.item())
 
     def __index__(self) -> int:
-        if self._data.dtype.kind not in "iub":
-            raise TypeError(f"only integer tensors can be an index; got dtype {self.dtype}")
-        return int(self.item())
+        if self._data.dtype.kind not in "iub" or self._data.size != 1:
+            raise TypeError(
+                "index: only an integer tensor of one element can be an index; "
+                f"got dtype {self.dtype} and shape {self.shape}"
+            )
+        return int(self._data.item())
 
     def __bool__(self) -> bool:
         if self._data.size != 1:

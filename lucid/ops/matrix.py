@@ -389,7 +389,8 @@ FUNCTIONS = (
     "chain_matmul cross tensordot"
 ).split()
 METHODS = (
-    "matmul mm bmm mv dot vdot inner outer ger addmm addmv addr baddbmm addbmm trace kron cross"
+    "matmul mm bmm mv dot vdot inner outer ger addmm addmv addr baddbmm addbmm trace kron cross "
+    "tensordot"
 ).split()
 
 
