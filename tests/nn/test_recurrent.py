@@ -71,7 +71,9 @@ def compare(torch, theirs, ours, expected, found, their_inputs, our_inputs, rng,
     for got, want in zip(our_inputs, their_inputs, strict=True):
         np.testing.assert_allclose(got.grad.numpy(), want.grad.numpy(), **limits(dtype))
     for (key, got), want in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-        np.testing.assert_allclose(got.grad.numpy(), want.grad.numpy(), err_msg=key, **limits(dtype))
+        np.testing.assert_allclose(
+            got.grad.numpy(), want.grad.numpy(), err_msg=key, **limits(dtype)
+        )
 
 
 @pytest.mark.torch
@@ -123,7 +125,9 @@ def test_packed_sequences_as_pytorch(torch, rng, name, kwargs, ordered):
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize(("name", "kwargs"), [("LSTM", {"num_layers": 2}), ("GRU", {"bidirectional": True})])
+@pytest.mark.parametrize(
+    ("name", "kwargs"), [("LSTM", {"num_layers": 2}), ("GRU", {"bidirectional": True})]
+)
 def test_one_sequence_without_batch_as_pytorch(torch, rng, name, kwargs):
     theirs, ours = pair(torch, name, kwargs)
     arrays = [rng.standard_normal((5, INPUT)), *states_of(kwargs, name, (), rng, np.float64)]
@@ -203,7 +207,8 @@ def test_same_bits_for_any_number_of_threads(rng, name, dtype):
         t = lucid.tensor(x, requires_grad=True)
         y, _ = network(t)
         (y * y).sum().backward()
-        return [y.detach().numpy(), t.grad.numpy(), *[p.grad.numpy().copy() for p in network.parameters()]]
+        weights = [p.grad.numpy().copy() for p in network.parameters()]
+        return [y.detach().numpy(), t.grad.numpy(), *weights]
 
     before = lucid.get_num_threads()
     try:
@@ -238,7 +243,7 @@ def test_starts_uniform():
         (lambda: nn.LSTM(3, 0), ValueError, "hidden_size must be at least 1"),
         (lambda: nn.RNN(3, 4, nonlinearity="sin"), ValueError, "'tanh' or 'relu'; got 'sin'"),
         (lambda: nn.GRU(3, 4, dropout=2), ValueError, r"dropout must be a probability"),
-        (lambda: nn.GRU(3, 4)(lucid.zeros(5, 2, 7)), ValueError, r"input_size = 3; got \(5, 2, 7\)"),
+        (lambda: nn.GRU(3, 4)(lucid.zeros(5, 2, 7)), ValueError, r"= 3; got \(5, 2, 7\)"),
         (lambda: nn.GRU(3, 4)(lucid.zeros(0, 2, 3)), RuntimeError, "at least one step"),
         (
             lambda: nn.GRU(3, 4)(lucid.zeros(5, 2, 3), lucid.zeros(1, 3, 4)),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lucid._core.op import TENSORS as T  # noqa: N814
+from lucid._core.op import TENSORS as T
 from lucid._core.tensor import Tensor, wrap
 from lucid.errors import ShapeError
 from lucid.nn import functional as F  # noqa: N812
@@ -56,6 +56,14 @@ class MultiheadAttention(Module):
         >>> y.shape, weights.shape
         ((2, 5, 8), (2, 5, 5))
     """
+
+    in_proj_weight: Parameter | None
+    q_proj_weight: Parameter | None
+    k_proj_weight: Parameter | None
+    v_proj_weight: Parameter | None
+    in_proj_bias: Parameter | None
+    bias_k: Parameter | None
+    bias_v: Parameter | None
 
     def __init__(
         self,
@@ -110,9 +118,9 @@ class MultiheadAttention(Module):
             weight = getattr(self, name)
             if weight is not None:
                 init.xavier_uniform_(weight)
-        if self.in_proj_bias is not None:
-            init.zeros_(self.in_proj_bias)
-            init.zeros_(self.out_proj.bias)
+        for bias in (self.in_proj_bias, self.out_proj.bias):
+            if bias is not None:
+                init.zeros_(bias)
         for bias in (self.bias_k, self.bias_v):
             if bias is not None:
                 init.xavier_normal_(bias)
@@ -196,7 +204,8 @@ class MultiheadAttention(Module):
         batch = 0 if self.batch_first else 1
         if query.ndim == 3 and query.shape[batch] != key.shape[batch]:
             raise ShapeError(
-                f"{caller}: query and key must have one batch size; got {query.shape} and {key.shape}"
+                f"{caller}: query and key must have one batch size; "
+                f"got {query.shape} and {key.shape}"
             )
 
     def _projected(

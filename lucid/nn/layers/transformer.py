@@ -65,6 +65,14 @@ class _Layer(Module):
         bias: whether linear maps and normalisations have biases.
     """
 
+    _decodes = False
+    norm1: LayerNorm
+    norm2: LayerNorm
+    norm3: LayerNorm
+    dropout1: Dropout
+    dropout2: Dropout
+    dropout3: Dropout
+
     def __init__(
         self,
         d_model: int,
@@ -80,9 +88,11 @@ class _Layer(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        made = {"bias": bias, "device": device, "dtype": dtype}
+        made: dict[str, Any] = {"bias": bias, "device": device, "dtype": dtype}
         decodes = self._decodes
-        self.self_attn = MultiheadAttention(d_model, nhead, dropout, batch_first=batch_first, **made)
+        self.self_attn = MultiheadAttention(
+            d_model, nhead, dropout, batch_first=batch_first, **made
+        )
         if decodes:
             self.multihead_attn = MultiheadAttention(
                 d_model, nhead, dropout, batch_first=batch_first, **made
@@ -97,9 +107,10 @@ class _Layer(Module):
             setattr(self, f"dropout{i}", Dropout(dropout))
         self.activation = _activation(activation, type(self).__name__)
 
-    _decodes = False
 
-    def _residual(self, x: Tensor, norm: Module, block: Callable[..., Tensor], *args: Any) -> Tensor:
+    def _residual(
+        self, x: Tensor, norm: Module, block: Callable[..., Tensor], *args: Any
+    ) -> Tensor:
         """The input and what a block makes of it, added; normalised before or after."""
         if self.norm_first:
             return x + block(norm(x), *args)
@@ -374,7 +385,8 @@ class Transformer(Module):
         batch = 0 if self.batch_first else 1
         if src.ndim == 3 and src.shape[batch] != tgt.shape[batch]:
             raise ShapeError(
-                f"Transformer: src and tgt must have one batch size; got {src.shape} and {tgt.shape}"
+                f"Transformer: src and tgt must have one batch size; "
+                f"got {src.shape} and {tgt.shape}"
             )
         if src.shape[-1] != self.d_model or tgt.shape[-1] != self.d_model:
             raise ShapeError(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lucid._core.op import TENSORS as T  # noqa: N814
+from lucid._core.op import TENSORS as T
 from lucid._core.tensor import Tensor, wrap
 from lucid.errors import ShapeError
 
@@ -190,7 +190,9 @@ def pad_sequence(
                 [4, 0, 0]])
     """
     if padding_side not in ("right", "left"):
-        raise ValueError(f"pad_sequence: padding_side must be 'right' or 'left'; got {padding_side!r}")
+        raise ValueError(
+            f"pad_sequence: padding_side must be 'right' or 'left'; got {padding_side!r}"
+        )
     found = list(sequences)
     if not found:
         raise ValueError("pad_sequence: sequences must not be empty")
@@ -205,7 +207,9 @@ def pad_sequence(
     return T.stack(padded, 0 if batch_first else 1)
 
 
-def unpad_sequence(padded_sequences: Tensor, lengths: Any, batch_first: bool = False) -> list[Tensor]:
+def unpad_sequence(
+    padded_sequences: Tensor, lengths: Any, batch_first: bool = False
+) -> list[Tensor]:
     """The sequences of a padded batch, each in its own length."""
     counts = _lengths(lengths, "unpad_sequence")
     if not batch_first:
