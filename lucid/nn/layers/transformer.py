@@ -407,8 +407,8 @@ class Transformer(Module):
 
         Example:
             >>> lucid.nn.Transformer.generate_square_subsequent_mask(2)
-            tensor([[0., -inf],
-                    [0., 0.]])
+            tensor([[  0., -inf],
+                    [  0.,   0.]])
         """
         wanted = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype, "mask")
         return wrap(_causal_mask(sz, wanted))
