@@ -7,7 +7,6 @@ was used several times, undoing broadcasting and dtype promotion, hooks, version
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any
@@ -18,7 +17,7 @@ from lucid._core import dtype as dtypes
 from lucid._core.grad_mode import anomaly, mode
 from lucid._core.op import ARRAYS, TENSORS
 from lucid._core.tape import FREED, Node, Output
-from lucid._core.tensor import Tensor, edge_of, note_write, refresh, to_array, wrap
+from lucid._core.tensor import Tensor, edge_of, note_write, to_array, wrap
 from lucid.errors import NonFiniteError
 
 _seq = attrgetter("seq")
@@ -51,12 +50,14 @@ def backward(
         >>> x.grad
         tensor([2., 4.])
     """
-    roots = _roots(_sequence(tensors), grad_tensors, "backward", create_graph)
+    roots = _roots(_sequence(tensors, "backward"), grad_tensors, "backward", create_graph)
     targets = None
     if inputs is not None:
-        targets = _sequence(inputs)
+        targets = _sequence(inputs, "backward")
         if not targets:
-            raise RuntimeError("backward: inputs must not be empty; leave it out to reach all leaves")
+            raise RuntimeError(
+                "backward: inputs must not be empty; leave it out to reach all leaves"
+            )
         _check_inputs(targets, "backward")
     retain = create_graph if retain_graph is None else retain_graph
     found = _run(roots, [edge_of(x) for x in targets] if targets else None, retain, create_graph)
@@ -92,10 +93,12 @@ def grad(
         (tensor(18.),)
     """
     if materialize_grads and allow_unused is False:
-        raise ValueError("grad: materialize_grads=True allows unused inputs; got allow_unused=False")
-    targets = _sequence(inputs)
+        raise ValueError(
+            "grad: materialize_grads=True allows unused inputs; got allow_unused=False"
+        )
+    targets = _sequence(inputs, "grad")
     _check_inputs(targets, "grad")
-    roots = _roots(_sequence(outputs), grad_outputs, "grad", create_graph)
+    roots = _roots(_sequence(outputs, "grad"), grad_outputs, "grad", create_graph)
     retain = create_graph if retain_graph is None else retain_graph
     found = _run(roots, [edge_of(x) for x in targets], retain, create_graph)
     results: list[Tensor | None] = []
@@ -112,11 +115,15 @@ def grad(
     return tuple(results)
 
 
-def _sequence(tensors: Any) -> list[Tensor]:
-    found = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+def _sequence(tensors: Any, caller: str) -> list[Tensor]:
+    if isinstance(tensors, Tensor):
+        return [tensors]
+    if not hasattr(tensors, "__iter__"):
+        raise TypeError(f"{caller}: expected a Tensor or several; got {type(tensors).__name__}")
+    found = list(tensors)
     for i, x in enumerate(found):
         if not isinstance(x, Tensor):
-            raise TypeError(f"backward: expected Tensors; got {type(x).__name__} at position {i}")
+            raise TypeError(f"{caller}: expected Tensors; got {type(x).__name__} at position {i}")
     return found
 
 
@@ -209,7 +216,7 @@ def _run(
     wanted = None if targets is None else _leading_to(nodes, set(targets))
     captured: dict[Any, Any] = {}
     # Rules run on arrays and record nothing, or on tensors and record everything.
-    F = TENSORS if create_graph else ARRAYS  # noqa: N806
+    F = TENSORS if create_graph else ARRAYS
     recording, mode.recording = mode.recording, create_graph
     pending: dict[Any, Any] = {}  # the gradients on their way, added up per edge
     summed: set[Any] = set()  # the edges whose gradient is a sum in memory of its own
@@ -326,13 +333,13 @@ def _fit(gradient: Any, edge: Any) -> Any:
     if not isinstance(gradient, Tensor):
         gradient = np.asarray(gradient)
     if gradient.dtype is not edge.dtype:
-        F = TENSORS if isinstance(gradient, Tensor) else ARRAYS  # noqa: N806
+        F = TENSORS if isinstance(gradient, Tensor) else ARRAYS
         if gradient.dtype.kind == "c" and edge.dtype.kind != "c":
             gradient = F.real(gradient)
         if gradient.dtype != edge.dtype:
             gradient = F.cast(gradient, edge.dtype)
     if gradient.shape != edge.shape:
-        F = TENSORS if isinstance(gradient, Tensor) else ARRAYS  # noqa: N806
+        F = TENSORS if isinstance(gradient, Tensor) else ARRAYS
         gradient = F.sum_to(gradient, edge.shape)
     return gradient
 
@@ -444,5 +451,5 @@ def _tensor_backward(
 
 _tensor_backward.__doc__ = backward.__doc__
 _tensor_backward.__name__ = "backward"
-Tensor.backward = _tensor_backward  # type: ignore[attr-defined]
+Tensor.backward = _tensor_backward  # type: ignore[assignment, method-assign]
 __all__ = ["backward", "detect_anomaly", "grad"]

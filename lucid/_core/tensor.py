@@ -112,7 +112,14 @@ class Tensor(Methods):
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or one dimension of it (a method, as in PyTorch; the count is ``numel()``)."""
-        return self._data.shape if dim is None else self._data.shape[dim]
+        if dim is None:
+            return self._data.shape
+        try:
+            return self._data.shape[dim]
+        except IndexError:
+            raise IndexError(
+                f"size: dim {dim} is out of range for the shape {self.shape}"
+            ) from None
 
     def dim(self) -> int:
         return self._data.ndim
@@ -243,9 +250,7 @@ class Tensor(Methods):
             self._hooks = []
         return RemovableHandle(self._hooks, hook)
 
-    def register_post_accumulate_grad_hook(
-        self, hook: Callable[[Tensor], None]
-    ) -> RemovableHandle:
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
         """Calls ``hook(tensor)`` after ``.grad`` of this leaf was accumulated."""
         if not self.requires_grad or self._node is not None:
             raise RuntimeError(
@@ -319,7 +324,9 @@ class Tensor(Methods):
         array = self.numpy()
         if dtype is not None and np.dtype(dtype) != array.dtype:
             if copy is False:
-                raise ValueError(f"__array__: {array.dtype} to {dtype} cannot be had without a copy")
+                raise ValueError(
+                    f"__array__: {array.dtype} to {dtype} cannot be had without a copy"
+                )
             return array.astype(dtype)
         return array.copy() if copy else array
 
@@ -342,7 +349,7 @@ class Tensor(Methods):
         return self._data.__dlpack_device__()
 
     def __buffer__(self, flags: int) -> memoryview:
-        return memoryview(self.numpy())
+        return self.numpy().data
 
     def tolist(self) -> Any:
         """The values as nested Python lists; a scalar for a 0-d tensor."""
@@ -453,7 +460,12 @@ class View:
     __slots__ = ("arguments", "generation", "index", "op", "parent")
 
     def __init__(
-        self, parent: Tensor, op: Any, index: int | None, arguments: tuple[Any, ...], generation: int
+        self,
+        parent: Tensor,
+        op: Any,
+        index: int | None,
+        arguments: tuple[Any, ...],
+        generation: int,
     ) -> None:
         self.parent = parent
         self.op = op
@@ -564,7 +576,8 @@ class _Exporter:
 def _export(tensor: Tensor) -> np.ndarray:
     array = tensor._data
     memory = memory_of(tensor)
-    # Three references are the owner's, the local one and the call's; a fourth is a node that kept the contents.
+    # Three references are the owner's, the local one and the call's; a fourth is a node that kept
+    # the contents.
     if sys.getrefcount(memory) > 3 or not array.flags.writeable:
         out = array.view()
         out.flags.writeable = False
@@ -601,7 +614,8 @@ def to_array(data: Any, dtype: Any, caller: str, copy: bool) -> np.ndarray:
             raise TypeError(f"{caller}: data must be numeric; got an array of dtype {array.dtype}")
         array = array.astype(array.dtype.newbyteorder("="))
     if wanted is not None and array.dtype != wanted:
-        return array.astype(wanted)
+        with np.errstate(all="ignore"):  # as `cast`
+            return array.astype(wanted)
     array = dtypes.canonical(array)
     if type(array) is not np.ndarray:
         array = array.view(np.ndarray)
@@ -619,7 +633,9 @@ def _from_python(data: Any, wanted: Any, caller: str) -> tuple[np.ndarray, Any]:
         ) from None
     except OverflowError as error:
         raise OverflowError(f"{caller}: {error}") from None
-    if array.dtype == object or array.dtype.kind not in "biufc":
+    if array.dtype == object and all(isinstance(x, (int, float)) for x in array.ravel()):
+        raise OverflowError(f"{caller}: data must fit 64 bits; got {max(array.ravel(), key=abs)}")
+    if array.dtype.kind not in "biufc":
         raise TypeError(
             f"{caller}: data must be a number, a nested sequence of numbers, an array or a "
             f"tensor; got {_kind(data)}"
@@ -641,7 +657,7 @@ def _unwrap(data: Any, caller: str) -> tuple[Any, bool]:
     if isinstance(data, Tensor):
         return data._data, True
     if isinstance(data, (list, tuple)):
-        if not data or isinstance(data[0], (bool, int, float, complex)):
+        if not data or type(data[0]) in (bool, int, float, complex):
             return data, False
         pairs = [_unwrap(item, caller) for item in data]
         return [item for item, _ in pairs], any(typed for _, typed in pairs)
@@ -705,6 +721,7 @@ def _formatters(array: np.ndarray) -> dict[str, Callable[[Any], str]] | None:
     exponent = sizes.size and (
         sizes.max() / sizes.min() > 1000 or sizes.max() > 1e8 or not whole and sizes.min() < 1e-4
     )
+    number: Callable[[Any], str]
     if exponent:
         number = "{:.4e}".format
     elif whole:
@@ -714,7 +731,8 @@ def _formatters(array: np.ndarray) -> dict[str, Callable[[Any], str]] | None:
     if array.dtype.kind == "c":
         return {
             "complex_kind": lambda x: (
-                f"{number(x.real)}{'-' if math.copysign(1, x.imag) < 0 else '+'}{number(abs(x.imag))}j"
+                f"{number(x.real)}{'-' if math.copysign(1, x.imag) < 0 else '+'}"
+                f"{number(abs(x.imag))}j"
             )
         }
     width = max(len(number(float(x))) for x in array.ravel())

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lucid._backend import B
-from lucid._core.op import fused_rule, operation
+from lucid._core.op import apply, fused_rule, operation
 from lucid._core.tensor import Tensor
 from lucid.errors import ShapeError
 from lucid.ops._dims import dims as all_dims
@@ -185,7 +185,7 @@ def dot(x: Tensor, tensor: Tensor) -> Tensor:
 
 def vdot(x: Tensor, other: Tensor) -> Tensor:
     """:func:`dot` with the first vector's complex numbers conjugated."""
-    return dot(x.conj() if tensor_of(x, "vdot").dtype.kind == "c" else x, other)  # type: ignore[attr-defined]
+    return dot(x.conj() if tensor_of(x, "vdot").dtype.kind == "c" else x, other)
 
 
 def inner(x: Tensor, other: Tensor) -> Tensor:
@@ -345,7 +345,7 @@ def linalg_cross(x: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
 
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     """Sums of products along ``dim``, the first factor conjugated; the rest broadcasts."""
-    return sum(mul(x.conj() if tensor_of(x, "vecdot").dtype.kind == "c" else x, y), dim)  # type: ignore[attr-defined]
+    return sum(mul(x.conj() if tensor_of(x, "vecdot").dtype.kind == "c" else x, y), dim)
 
 
 def tensordot(x: Tensor, y: Tensor, dims: Any = 2) -> Tensor:
@@ -391,4 +391,13 @@ FUNCTIONS = (
 METHODS = (
     "matmul mm bmm mv dot vdot inner outer ger addmm addmv addr baddbmm addbmm trace kron cross"
 ).split()
-OPERATORS = {"__matmul__": matmul, "__rmatmul__": lambda x, y: matmul(y, x)}
+
+
+def _matmul_operator(x: Tensor, y: Any) -> Any:
+    return apply(matmul.op, (x, y), ()) if isinstance(y, (Tensor, Array)) else NotImplemented
+
+
+OPERATORS = {
+    "__matmul__": _matmul_operator,
+    "__rmatmul__": lambda x, y: matmul(y, x) if isinstance(y, Array) else NotImplemented,
+}

@@ -252,6 +252,7 @@ def _gradients_composed(
     F: Any, g: Any, inputs: Any, kind: str, sizes: Any, reverse: bool, kept: Any, need: Any
 ) -> tuple[Any, ...]:
     """The derivative of the recurrence written in operations."""
+
     def layer(*tensors: Any) -> tuple[Any, ...]:
         return unrolled(F, kind, sizes, reverse, *tensors)
 

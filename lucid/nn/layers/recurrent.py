@@ -180,7 +180,7 @@ class RNNBase(Module):
             if state.shape != expected:
                 raise ShapeError(f"{caller}: {name} must have shape {expected}; got {state.shape}")
             state = state if batched else T.reshape(state, (count, 1, size))
-            states.append(state if order is None else state[:, order])  # type: ignore[index]
+            states.append(state if order is None else state[:, order])
         return states[0], states[1] if with_c else None
 
     def _layers(self, x: Tensor, h: Tensor, c: Tensor | None, sizes: Any) -> tuple[Any, Any, Any]:
@@ -195,7 +195,7 @@ class RNNBase(Module):
                 out, *states = recurrent_layer(
                     x, h[i], None if c is None else c[i], weights, self.mode.lower(), sizes,
                     bool(i % directions),
-                )  # type: ignore[index]  # fmt: skip
+                )  # fmt: skip
                 outs.append(out)
                 last.append(tuple(states))
             x = outs[0] if directions == 1 else T.cat(outs, -1)
@@ -353,6 +353,8 @@ class RNNCellBase(Module):
         weight_ih, weight_hh, bias_ih, bias_hh: from the input and from the state.
     """
 
+    weight_ih: Parameter
+    weight_hh: Parameter
     bias_ih: Parameter | None
     bias_hh: Parameter | None
 

@@ -31,7 +31,7 @@ __all__ = [
 
 def _activation(activation: Any, caller: str) -> Callable[[Tensor], Tensor]:
     if callable(activation):
-        return activation  # type: ignore[no-any-return]
+        return activation
     if activation not in ("relu", "gelu"):
         raise RuntimeError(f"{caller}: activation must be 'relu' or 'gelu'; got {activation!r}")
     return F.relu if activation == "relu" else F.gelu
@@ -114,20 +114,20 @@ class _Layer(Module):
         """The input and what a block makes of it, added; normalised before or after."""
         if self.norm_first:
             return x + block(norm(x), *args)
-        return norm(x + block(x, *args))  # type: ignore[no-any-return]
+        return norm(x + block(x, *args))
 
     def _self_attention(self, x: Tensor, mask: Any, padding: Any, causal: bool) -> Tensor:
         out, _ = self.self_attn(
             x, x, x, attn_mask=mask, key_padding_mask=padding, need_weights=False, is_causal=causal
         )
-        return self.dropout1(out)  # type: ignore[no-any-return]
+        return self.dropout1(out)
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         x = self.linear2(self.dropout(self.activation(self.linear1(x))))
         return self._last_dropout(x)
 
     def _last_dropout(self, x: Tensor) -> Tensor:
-        return (self.dropout3 if self._decodes else self.dropout2)(x)  # type: ignore[no-any-return]
+        return (self.dropout3 if self._decodes else self.dropout2)(x)
 
 
 class TransformerEncoderLayer(_Layer):
@@ -199,7 +199,7 @@ class TransformerDecoderLayer(_Layer):
             x, memory, memory, attn_mask=mask, key_padding_mask=padding, need_weights=False,
             is_causal=causal,
         )  # fmt: skip
-        return self.dropout2(out)  # type: ignore[no-any-return]
+        return self.dropout2(out)
 
 
 class TransformerEncoder(Module):
@@ -396,7 +396,7 @@ class Transformer(Module):
         memory = self.encoder(
             src, mask=src_mask, src_key_padding_mask=src_key_padding_mask, is_causal=src_is_causal
         )
-        return self.decoder(  # type: ignore[no-any-return]
+        return self.decoder(
             tgt, memory, tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask,
             tgt_is_causal, memory_is_causal,
         )  # fmt: skip
