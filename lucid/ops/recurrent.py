@@ -60,6 +60,8 @@ def _parts(x: Any, count: int) -> list[Any]:
 def unrolled(
     F: Any,
     kind: str,
+    sizes: Any,
+    reverse: bool,
     x: Any,
     h: Any,
     c: Any,
@@ -68,8 +70,6 @@ def unrolled(
     b_ih: Any,
     b_hh: Any,
     w_hr: Any,
-    sizes: Any,
-    reverse: bool,
 ) -> tuple[Any, Any, Any]:
     """The layer step by step in operations of ``F``; the arguments are those of the operations.
 
@@ -105,8 +105,8 @@ def unrolled(
 
 
 def _check(
-    kind: str, x: Array, h: Array, c: Any, w_ih: Array, w_hh: Array, b_ih: Any, b_hh: Any,
-    w_hr: Any, sizes: Any,
+    kind: str, sizes: Any, x: Array, h: Array, c: Any, w_ih: Array, w_hh: Array, b_ih: Any,
+    b_hh: Any, w_hr: Any,
 ) -> None:  # fmt: skip
     if x.ndim != (3 if sizes is None else 2):
         raise ShapeError(
@@ -189,7 +189,7 @@ def recurrent(
     short-term memory"; Sak, Senior & Beaufays 2014 (projection); Cho et al. 2014, "Learning phrase
     representations using RNN encoder-decoder" (GRU, with the reset gate after the product).
     """
-    _check(kind, x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, batch_sizes)
+    _check(kind, batch_sizes, x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr)
     return _forward(kind, x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, batch_sizes, reverse, False)[0]
 
 
@@ -205,18 +205,17 @@ def recurrent_layer(
     x: Tensor,
     h0: Tensor,
     c0: Tensor | None,
-    weights: Sequence[Tensor | None],
+    weights: Sequence[Any],
     kind: str,
     batch_sizes: Any = None,
     reverse: bool = False,
 ) -> tuple[Tensor, ...]:
     """:func:`recurrent` recorded together with what its kernel leaves for backward."""
-    w_ih, w_hh, b_ih, b_hh, w_hr = weights
-    inputs = (x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr)
+    inputs: tuple[Any, ...] = (x, h0, c0, *weights)
     arrays: list[Any] = [None if t is None else t._data for t in inputs]
-    _check(kind, *arrays, batch_sizes)  # type: ignore[call-arg]
+    _check(kind, batch_sizes, *arrays)
     if arrays[0].dtype not in (dtypes.float32, dtypes.float64):
-        found = unrolled(TENSORS, kind, *inputs, batch_sizes, reverse)
+        found = unrolled(TENSORS, kind, batch_sizes, reverse, *inputs)
         return found if found[2] is not None else found[:2]
     edges, which = _edges(inputs) if mode.recording else ((), 0)
     outs, kept = _forward(kind, *arrays, batch_sizes, reverse, which != 0)
@@ -255,7 +254,7 @@ def _gradients_composed(
     """The derivative of the recurrence written in operations."""
 
     def layer(*tensors: Any) -> tuple[Any, ...]:
-        return unrolled(F, kind, *tensors, sizes, reverse)  # type: ignore[call-arg]
+        return unrolled(F, kind, sizes, reverse, *tensors)
 
     return composed_gradients(F, layer, inputs, g, need)
 

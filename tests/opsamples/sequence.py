@@ -63,7 +63,7 @@ def _row(kind, shape, hidden, bias=True, out=None, call=_layer, batch=None, **kw
     shapes += [(gates * hidden,)] * (2 if bias else 0)
     shapes += [(out, hidden)] if out else []
     inputs = tuple(real(s, -1, 1) for s in shapes)
-    # float16 rounds at every step, and sums of products in float32 differ in their order.
+    # Errors of a step go on into the next one.
     return Sample(
         "recurrent", inputs, {"kind": kind, **kwargs}, numpy=_recurrent, call=call, dtypes="d",
         tolerance=16,

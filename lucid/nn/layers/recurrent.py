@@ -97,8 +97,10 @@ class RNNBase(Module):
         for layer in range(num_layers):
             features = input_size if layer == 0 else out * (2 if bidirectional else 1)
             for direction in ("", "_reverse") if bidirectional else ("",):
-                shapes: dict[str, tuple[int, ...]]
-                shapes = {"weight_ih": (width, features), "weight_hh": (width, out)}
+                shapes: dict[str, tuple[int, ...]] = {
+                    "weight_ih": (width, features),
+                    "weight_hh": (width, out),
+                }
                 if bias:
                     shapes |= {"bias_ih": (width,), "bias_hh": (width,)}
                 if proj_size:
@@ -388,7 +390,7 @@ class RNNCellBase(Module):
         batched = input.ndim == 2
         batch = input.shape[0] if batched else 1
         shape = (*input.shape[:-1], self.hidden_size)
-        before: list[Tensor | None] = []
+        before: list[Tensor] = []
         for state in states:
             if state is None:
                 state = wrap(np.zeros((batch, self.hidden_size), input.dtype))
@@ -397,8 +399,8 @@ class RNNCellBase(Module):
             before.append(state if batched else T.reshape(state, (1, self.hidden_size)))
         weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
         x = T.reshape(input, (1, batch, self.input_size))
-        h, c = (*before, None)[:2]
-        _, *after = recurrent_layer(x, h, c, weights, kind)  # type: ignore[arg-type]
+        h, c = before if len(before) == 2 else (before[0], None)
+        _, *after = recurrent_layer(x, h, c, weights, kind)
         return after if batched else [T.reshape(state, (self.hidden_size,)) for state in after]
 
     def extra_repr(self) -> str:

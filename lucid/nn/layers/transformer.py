@@ -65,9 +65,10 @@ class _Layer(Module):
         bias: whether linear maps and normalisations have biases.
     """
 
+    _decodes = False
     norm1: LayerNorm
     norm2: LayerNorm
-    norm3: LayerNorm  # of a decoder's layer, like dropout3
+    norm3: LayerNorm
     dropout1: Dropout
     dropout2: Dropout
     dropout3: Dropout
@@ -87,7 +88,7 @@ class _Layer(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        made = {"bias": bias, "device": device, "dtype": dtype}
+        made: dict[str, Any] = {"bias": bias, "device": device, "dtype": dtype}
         decodes = self._decodes
         self.self_attn = MultiheadAttention(
             d_model, nhead, dropout, batch_first=batch_first, **made
@@ -106,7 +107,6 @@ class _Layer(Module):
             setattr(self, f"dropout{i}", Dropout(dropout))
         self.activation = _activation(activation, type(self).__name__)
 
-    _decodes = False
 
     def _residual(
         self, x: Tensor, norm: Module, block: Callable[..., Tensor], *args: Any
@@ -407,8 +407,8 @@ class Transformer(Module):
 
         Example:
             >>> lucid.nn.Transformer.generate_square_subsequent_mask(2)
-            tensor([[0., -inf],
-                    [0., 0.]])
+            tensor([[  0., -inf],
+                    [  0.,   0.]])
         """
         wanted = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype, "mask")
         return wrap(_causal_mask(sz, wanted))
