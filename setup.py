@@ -25,13 +25,18 @@ DEBUG = os.environ.get("LUCID_DEBUG", "0") not in ("", "0")
 SANITIZE = os.environ.get("LUCID_SANITIZE", "")
 
 # Never -ffast-math: linking with it switches the whole process to flush-to-zero on import.
-FLAGS = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-std=c11", "-fvisibility=hidden", "-pthread"]
+FLAGS = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-std=c11", "-pthread"]
+FLAGS += ["-fvisibility=hidden"]
 if DEBUG or SANITIZE:
     FLAGS = ["-O1", "-g", "-UNDEBUG", "-std=c11", "-pthread"]
 if SANITIZE:
     FLAGS += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer"]
 WARNINGS = ["-Wno-unused-function", "-Wno-psabi"]
-LINK = ["-pthread", "-lm"] + (["-Wl,-s"] if sys.platform == "linux" and not (DEBUG or SANITIZE) else []) + ([f"-fsanitize={SANITIZE}"] if SANITIZE else [])
+LINK = ["-pthread", "-lm"]
+if SANITIZE:
+    LINK += [f"-fsanitize={SANITIZE}"]
+elif sys.platform == "linux" and not DEBUG:
+    LINK += ["-Wl,-s"]
 
 DIRECTIVES = {
     "language_level": "3",
@@ -66,7 +71,7 @@ def compiler() -> list[str]:
 
 
 def runs(source: str, **headers: str) -> bool:
-    """Whether ``source`` compiles, links and runs with exit code 0: only all three mean it works."""
+    """Whether ``source`` compiles, links and runs with exit code 0; only all three count."""
     with tempfile.TemporaryDirectory() as folder:
         main, program = Path(folder, "probe.c"), Path(folder, "probe")
         main.write_text(source)

@@ -17,3 +17,5 @@ print(f"installed: {len(files)} files, {size / 1e6:.1f} MB")
 print(f"import: numpy {(middle - start) * 1e3:.0f} ms, lucid {(end - middle) * 1e3:.0f} ms more")
 lucid.show_config()
 assert size < 10e6, "the installed package must stay below 10 MB"
+assert {file.suffix for file in files}.isdisjoint({".pyx", ".c", ".h"}), "no sources of kernels"
+assert {file.parts[0].partition("-")[0] for file in files} == {"lucid", "lucid_autograd"}

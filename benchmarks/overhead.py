@@ -24,13 +24,13 @@ def cases(library: str) -> dict[str, Any]:
         import lucid as lib
         import lucid.nn as nn
 
-        F = nn.functional  # noqa: N806
+        F = nn.functional
         clip = nn.utils.clip_grad_norm
     else:
         import torch as lib
         from torch import nn
 
-        F = nn.functional  # noqa: N806
+        F = nn.functional
         clip = nn.utils.clip_grad_norm_
 
     class Tiny(nn.Module):

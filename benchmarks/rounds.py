@@ -90,7 +90,11 @@ class Worker:
 
 
 def compare(
-    module: str, cores: int, rounds: int, only: str = "", libraries: tuple[str, str] = ("lucid", "torch")
+    module: str,
+    cores: int,
+    rounds: int,
+    only: str = "",
+    libraries: tuple[str, str] = ("lucid", "torch"),
 ) -> list[dict[str, Any]]:
     """Per case: median seconds in each library, and the median and quartiles of the ratio."""
     ours, theirs = (Worker(module, library, cores) for library in libraries)
@@ -131,16 +135,29 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1e9:.0f} ns"
 
 
-def table(results: list[dict[str, Any]], targets: dict[str, float] | None = None) -> str:
-    lines = ["| case | lucid | PyTorch | ratio (quartiles) | at least |", "| --- | --- | --- | --- | --- |"]
+def table(
+    results: list[dict[str, Any]],
+    targets: dict[str, float] | None = None,
+    extra: tuple[str, dict[str, str]] | None = None,
+) -> str:
+    """The results as a table in Markdown; ``extra``: a last column's title and texts."""
+    header = ["case", "lucid", "PyTorch", "ratio (quartiles)", "at least"]
+    rows = [[*header, extra[0]] if extra else header]
+    rows.append(["---"] * len(rows[0]))
     for r in results:
         target = (targets or {}).get(r["case"])
-        verdict = "" if target is None else f"{target:g}x" + ("" if r["ratio"] >= target else " **missed**")
-        lines.append(
-            f"| {r['case']} | {duration(r['ours'])} | {duration(r['theirs'])} | "
-            f"{r['ratio']:.2f}x ({r['low']:.2f} to {r['high']:.2f}) | {verdict} |"
-        )
-    return "\n".join(lines)
+        verdict = "" if target is None else f"{target:g}x"
+        if target is not None and r["ratio"] < target:
+            verdict += " **missed**"
+        row = [
+            r["case"],
+            duration(r["ours"]),
+            duration(r["theirs"]),
+            f"{r['ratio']:.2f}x ({r['low']:.2f} to {r['high']:.2f})",
+            verdict,
+        ]
+        rows.append([*row, extra[1].get(r["case"], "")] if extra else row)
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def machine() -> str:

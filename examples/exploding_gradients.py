@@ -8,6 +8,18 @@ another one near its middle; at its end the network is to say which of AA, AB, B
 A plain tanh network with 50 units is trained by SGD from the same weights on the same data, with
 and without clipping the gradient's norm, and for fairness also without clipping but at a tenth of
 the learning rate. A run succeeds if at most 1 % of 1000 unseen sequences are told wrongly.
+
+What was seen (successes of 5 runs of at most 4000 updates, the default):
+
+    length                               10   20   25   30   40
+    clipped to 1                          5    5    5    4    3
+    not clipped                           5    4    0    0    0
+    not clipped, a tenth of the rate      5    5    4    3    0
+
+Without clipping, one steep step ruins what was learned, from length 25 on in every run. A small
+learning rate makes such steps smaller, but all others too: where all runs succeed (10 and 20) it
+takes three times as many updates as clipping does, and it does not reach as far. Learning rate and
+initial weights were chosen so that gradients do explode; nothing was tuned per length.
 """
 
 from __future__ import annotations
@@ -149,7 +161,7 @@ def main() -> int:
     options = parser.parse_args()
     settings = SETTINGS
     if options.quick:
-        options.lengths, options.seeds, options.updates = [20], 3, 600
+        options.lengths, options.seeds, options.updates = [25], 2, 1200
         settings = SETTINGS[:2]
     if not options.no_picture:  # rather now than after the training
         require("matplotlib", "examples", "the picture")
@@ -173,8 +185,8 @@ def main() -> int:
         draw(rates, options.lengths, options.output / "exploding_gradients.png")
         print(options.output / "exploding_gradients.png")
     clipped, unclipped = (sum(rates[setting]) for setting in settings[:2])
-    if clipped <= unclipped:
-        print("expected more successes with clipping than without", file=sys.stderr)
+    if clipped < unclipped or options.quick and clipped == unclipped:
+        print("expected more successes with clipping", file=sys.stderr)
         return 1
     return 0
 

@@ -16,6 +16,7 @@ import math
 import mmap as memory_map
 import os
 from collections.abc import Iterator, Mapping
+from io import BufferedReader
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -297,7 +298,7 @@ class _Entry(NamedTuple):
 class _Reader:
     """Reads one file and believes nothing in it: every number is checked before it is used."""
 
-    def __init__(self, file: BinaryIO, path: Path) -> None:
+    def __init__(self, file: BufferedReader, path: Path) -> None:
         self._file = file
         self._path = os.fspath(path)
         self._size = os.fstat(file.fileno()).st_size

@@ -99,7 +99,9 @@ def test_value_dtype_and_gradient_against_torch(torch, sample, dtype):
     function = torch_function(torch, sample)
     try:
         expected = outputs(
-            function(theirs, **sample.kwargs) if sample.variadic else function(*theirs, **sample.kwargs)
+            function(theirs, **sample.kwargs)
+            if sample.variadic
+            else function(*theirs, **sample.kwargs)
         )
     except (RuntimeError, NotImplementedError) as error:
         if "not implemented for" in str(error):
@@ -110,7 +112,9 @@ def test_value_dtype_and_gradient_against_torch(torch, sample, dtype):
     for got, want in zip(found, expected, strict=True):
         assert tuple(got.shape) == tuple(want.shape)
         assert str(got.dtype) == str(want.dtype).removeprefix("torch.")
-        np.testing.assert_allclose(got._data, want.detach().resolve_conj().resolve_neg().numpy(), **limits)
+        np.testing.assert_allclose(
+            got._data, want.detach().resolve_conj().resolve_neg().numpy(), **limits
+        )
     if not differentiate:
         return
     rng = np.random.default_rng(1)
@@ -193,7 +197,9 @@ def smooth_inputs(sample: Sample) -> tuple[Any, list[Tensor]]:
         full = list(tensors)
         for i, x in zip(moving, free, strict=True):
             full[i] = x
-        return tuple(x for x in outputs(run(sample, full)) if x.dtype.kind in "fc" and x.requires_grad)
+        return tuple(
+            x for x in outputs(run(sample, full)) if x.dtype.kind in "fc" and x.requires_grad
+        )
 
     return function, [tensors[i].requires_grad_() for i in moving]
 

@@ -1,5 +1,7 @@
 """Writes lucid/_core/_methods.pyi: what lucid/ops/methods.py attaches to Tensor, for type checkers.
 
+To be run after a method was added::
+
     python tools/tensor_methods.py          writes the file
     python tools/tensor_methods.py --check  fails where it is out of date (CI)
 """
@@ -15,8 +17,9 @@ from lucid._core.tensor import Tensor
 from lucid.ops import methods
 
 STUB = Path(__file__).parent.parent / "lucid" / "_core" / "_methods.pyi"
+WIDTH = 100
 
-HEADER = '''"""The methods that lucid.ops.methods attaches to Tensor. Written by tools/tensor_methods.py."""
+HEADER = '''"""What lucid.ops.methods attaches to Tensor. Written by tools/tensor_methods.py."""
 
 from typing import Any
 
@@ -61,8 +64,19 @@ def parameters(function: Any) -> str:
     return ", ".join(parts)
 
 
+def declaration(name: str, given: str, returned: str) -> list[str]:
+    """A method's lines, broken where the formatter breaks them."""
+    line = f"    def {name}({given}) -> {returned}: ..."
+    if len(line) <= WIDTH:
+        return [line]
+    middle = [f"        {given}"]
+    if len(middle[0]) > WIDTH:
+        middle = [f"        {part}," for part in given.split(", ")]
+    return [f"    def {name}(", *middle, f"    ) -> {returned}: ..."]
+
+
 def stub() -> str:
-    lines = []
+    lines: list[str] = []
     for name, value in attached().items():
         if isinstance(value, property):
             lines.append(f"    @property\n    def {name}(self) -> {result(value.fget)}: ...")
@@ -77,7 +91,7 @@ def stub() -> str:
             # NumPy's spellings and PyTorch's further keywords are bound by name at the call.
             given = parameters(value)
             more = "" if "**" in given else ", **kwargs: Any"
-            lines.append(f"    def {name}({given}{more}) -> {result(value)}: ...")
+            lines += declaration(name, given + more, result(value))
     return HEADER + "\n".join(lines) + "\n"
 
 

@@ -6,7 +6,11 @@ of zeros in front of each axis; how many follow is a matter of ``size``, that of
 
 from __future__ import annotations
 
+import functools
 import itertools
+import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -22,18 +26,37 @@ def _compiled(x: Array, y: Array) -> bool:
     return x.dtype == y.dtype and x.dtype.type in (np.float32, np.float64)
 
 
+def _widened(function: Callable[..., Array]) -> Callable[..., Array]:
+    """``function`` with float16 arrays computed in float32, as its sums deserve."""
+
+    @functools.wraps(function)
+    def wide(x: Array, *args: Any) -> Array:
+        if x.dtype != np.float16:
+            return function(x, *args)
+        rest = [a.astype(np.float32) if isinstance(a, np.ndarray) else a for a in args]
+        with np.errstate(over="ignore"):
+            return function(x.astype(np.float32), *rest).astype(np.float16)
+
+    return wide
+
+
 def _places(kernel: Sizes) -> itertools.product:
     return itertools.product(*map(range, kernel))
 
 
-def _padded(x: Array, size: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Array:
+def _padded(
+    x: Array, size: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
+) -> Array:
     """``x`` with zeros around it, just as large as the windows of ``size`` positions reach."""
-    reach = [(n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(size, stride, kernel, dilation, strict=True)]
+    reach = [
+        (n - 1) * s + (k - 1) * d + 1
+        for n, s, k, d in zip(size, stride, kernel, dilation, strict=True)
+    ]
     after = [max(r - p - n, 0) for r, p, n in zip(reach, padding, x.shape[2:], strict=True)]
     return np.pad(x, [(0, 0), (0, 0), *zip(padding, after, strict=True)])
 
 
-def _window(place: Sizes, size: Sizes, stride: Sizes, dilation: Sizes) -> tuple[slice, ...]:
+def _window(place: Sizes, size: Sizes, stride: Sizes, dilation: Sizes) -> Any:
     """What one place of the kernel sees of the padded image."""
     return (
         ...,
@@ -49,6 +72,7 @@ def _grouped(x: Array, groups: int, axis: int) -> Array:
     return x.reshape(*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
 
 
+@_widened
 def convolution(
     x: Array, weight: Array, bias: Array | None, size: Sizes,
     stride: Sizes, padding: Sizes, dilation: Sizes, groups: int,
@@ -68,13 +92,16 @@ def convolution(
     return out if bias is None else out + bias.reshape(-1, *[1] * len(size))
 
 
+@_widened
 def convolution_transpose(
     x: Array, weight: Array, bias: Array | None, size: Sizes,
     stride: Sizes, padding: Sizes, dilation: Sizes, groups: int,
 ) -> Array:  # fmt: skip
     """The transpose of :func:`convolution` in its image."""
     if _compiled(x, weight):
-        return kernels.convolution_transpose(x, weight, bias, size, stride, padding, dilation, groups)
+        return kernels.convolution_transpose(
+            x, weight, bias, size, stride, padding, dilation, groups
+        )
     kernel, seen = weight.shape[2:], x.shape[2:]
     source, taps = _grouped(x, groups, 1), _grouped(weight, groups, 0)
     channels = groups * weight.shape[1]
@@ -86,11 +113,12 @@ def convolution_transpose(
             image[_window(place, seen, stride, dilation)] += np.einsum(
                 "ngo...,goi->ngi...", source, taps[(..., *place)]
             )
-    inner = (slice(p, p + n) for p, n in zip(padding, size, strict=True))
-    out = padded[(..., *inner)]
+    inner: Any = (..., *[slice(p, p + n) for p, n in zip(padding, size, strict=True)])
+    out = padded[inner]
     return np.ascontiguousarray(out) if bias is None else out + bias.reshape(-1, *[1] * len(size))
 
 
+@_widened
 def convolution_weight(
     x: Array, g: Array, size: Sizes,
     stride: Sizes, padding: Sizes, dilation: Sizes, groups: int,
@@ -100,15 +128,17 @@ def convolution_weight(
         return kernels.convolution_weight(x, g, size, stride, padding, dilation, groups)
     seen = g.shape[2:]
     image = _grouped(_padded(x, seen, size, stride, padding, dilation), groups, 1)
-    source = _grouped(g, groups, 1)
+    source = g.reshape(len(g), groups, g.shape[1] // groups, math.prod(seen))
     out = np.zeros((groups, source.shape[2], image.shape[2], *size), x.dtype)
-    if 0 not in seen:
+    if g.size:
         for place in _places(size):
             window = image[_window(place, seen, stride, dilation)]
-            out[(..., *place)] = np.einsum("ngo...,ngi...->goi", source, window)
-    return out.reshape(g.shape[1], -1, *size) if out.size else out.reshape(g.shape[1], x.shape[1] // groups, *size)
+            window = window.reshape(*image.shape[:3], math.prod(seen))
+            out[(..., *place)] = np.einsum("ngop,ngip->goi", source, window)
+    return out.reshape(g.shape[1], x.shape[1] // groups, *size)
 
 
+@_widened
 def channel_sums(x: Array) -> Array:
     """Sums over all dimensions but the second."""
     if x.dtype.type in (np.float32, np.float64) and x.size:

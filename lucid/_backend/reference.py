@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from lucid._kernels.memory import call, zeros  # noqa: F401  zeros is one of the routines
+
 Array = np.ndarray
 
 
@@ -21,14 +23,14 @@ def silent(function: Callable[..., Any]) -> Callable[..., Array]:
 
     def routine(*args: Any, **kwargs: Any) -> Array:
         with np.errstate(all="ignore"):
-            return np.asarray(function(*args, **kwargs))
+            return np.asarray(call(function, *args, **kwargs))
 
     return routine
 
 
 def quiet(function: Callable[..., Any]) -> Callable[..., Array]:
     """`silent` for a function that never warns."""
-    return lambda *args: np.asarray(function(*args))
+    return lambda *args: np.asarray(call(function, *args))
 
 
 # -------------------------------------------------------------------- arithmetic
@@ -322,6 +324,10 @@ def log_softmax(x: Array) -> Array:
 
 def _finite_max(x: Array) -> Array:
     return np.maximum.reduce(x, axis=-1, keepdims=True)
+
+
+def take_rows(x: Array, index: Array) -> Array:
+    return np.take(x, index, axis=0)
 
 
 def add_rows(out: Array, index: Array, values: Array) -> None:

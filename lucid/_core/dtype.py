@@ -18,19 +18,23 @@ float64 = np.dtype(np.float64)
 complex64 = np.dtype(np.complex64)
 complex128 = np.dtype(np.complex128)
 
-ALL = (bool_, uint8, int8, int16, int32, int64, float16, float32, float64, complex64, complex128)
+ALL: tuple[np.dtype, ...] = (
+    bool_, uint8, int8, int16, int32, int64, float16, float32, float64, complex64, complex128,
+)  # fmt: skip
 
 # NumPy makes new dtype objects where the byte order is set; lucid compares by identity.
-_CANONICAL = {dtype: dtype for dtype in ALL}
-_NAMES = {str(dtype): dtype for dtype in ALL} | {
+_CANONICAL: dict[np.dtype, np.dtype] = {dtype: dtype for dtype in ALL}
+_NAMES: dict[str, np.dtype] = {str(dtype): dtype for dtype in ALL} | {
     "half": float16, "float": float32, "double": float64, "short": int16, "int": int32,
     "long": int64, "cfloat": complex64, "cdouble": complex128,
 }  # fmt: skip
 _PYTHON_TYPES: dict[Any, np.dtype] = {bool: bool_, int: int64}
 _CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
-_COMPLEX_OF = {float16: complex64, float32: complex64, float64: complex128}
+_COMPLEX_OF: dict[np.dtype, np.dtype] = {
+    float16: complex64, float32: complex64, float64: complex128,
+}  # fmt: skip
 
-_default = float32
+_default: np.dtype = float32
 
 
 def set_default_dtype(dtype: Any) -> None:

@@ -7,7 +7,6 @@ was used several times, undoing broadcasting and dtype promotion, hooks, version
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any
@@ -18,7 +17,7 @@ from lucid._core import dtype as dtypes
 from lucid._core.grad_mode import anomaly, mode
 from lucid._core.op import ARRAYS, TENSORS
 from lucid._core.tape import FREED, Node, Output
-from lucid._core.tensor import Tensor, edge_of, note_write, refresh, to_array, wrap
+from lucid._core.tensor import Tensor, edge_of, note_write, to_array, wrap
 from lucid.errors import NonFiniteError
 
 _seq = attrgetter("seq")
@@ -56,7 +55,9 @@ def backward(
     if inputs is not None:
         targets = _sequence(inputs, "backward")
         if not targets:
-            raise RuntimeError("backward: inputs must not be empty; leave it out to reach all leaves")
+            raise RuntimeError(
+                "backward: inputs must not be empty; leave it out to reach all leaves"
+            )
         _check_inputs(targets, "backward")
     retain = create_graph if retain_graph is None else retain_graph
     found = _run(roots, [edge_of(x) for x in targets] if targets else None, retain, create_graph)
@@ -92,7 +93,9 @@ def grad(
         (tensor(18.),)
     """
     if materialize_grads and allow_unused is False:
-        raise ValueError("grad: materialize_grads=True allows unused inputs; got allow_unused=False")
+        raise ValueError(
+            "grad: materialize_grads=True allows unused inputs; got allow_unused=False"
+        )
     targets = _sequence(inputs, "grad")
     _check_inputs(targets, "grad")
     roots = _roots(_sequence(outputs, "grad"), grad_outputs, "grad", create_graph)
@@ -213,7 +216,7 @@ def _run(
     wanted = None if targets is None else _leading_to(nodes, set(targets))
     captured: dict[Any, Any] = {}
     # Rules run on arrays and record nothing, or on tensors and record everything.
-    F = TENSORS if create_graph else ARRAYS  # noqa: N806
+    F = TENSORS if create_graph else ARRAYS
     recording, mode.recording = mode.recording, create_graph
     pending: dict[Any, Any] = {}  # the gradients on their way, added up per edge
     summed: set[Any] = set()  # the edges whose gradient is a sum in memory of its own
@@ -330,13 +333,13 @@ def _fit(gradient: Any, edge: Any) -> Any:
     if not isinstance(gradient, Tensor):
         gradient = np.asarray(gradient)
     if gradient.dtype is not edge.dtype:
-        F = TENSORS if isinstance(gradient, Tensor) else ARRAYS  # noqa: N806
+        F = TENSORS if isinstance(gradient, Tensor) else ARRAYS
         if gradient.dtype.kind == "c" and edge.dtype.kind != "c":
             gradient = F.real(gradient)
         if gradient.dtype != edge.dtype:
             gradient = F.cast(gradient, edge.dtype)
     if gradient.shape != edge.shape:
-        F = TENSORS if isinstance(gradient, Tensor) else ARRAYS  # noqa: N806
+        F = TENSORS if isinstance(gradient, Tensor) else ARRAYS
         gradient = F.sum_to(gradient, edge.shape)
     return gradient
 
@@ -448,5 +451,5 @@ def _tensor_backward(
 
 _tensor_backward.__doc__ = backward.__doc__
 _tensor_backward.__name__ = "backward"
-Tensor.backward = _tensor_backward  # type: ignore[attr-defined]
+Tensor.backward = _tensor_backward  # type: ignore[assignment, method-assign]
 __all__ = ["backward", "detect_anomaly", "grad"]

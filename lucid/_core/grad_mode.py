@@ -36,6 +36,8 @@ class _Anomaly:
 
     __slots__ = ("mode",)
 
+    mode: str
+
 
 anomaly = _Anomaly()
 anomaly.mode = ""
@@ -72,7 +74,7 @@ class _Switch:
         self._set(self._outside.pop())
 
     def _fresh(self) -> _Switch:
-        """A switch of its own for each call: a decorated function may recurse, or run in threads."""
+        """A switch of its own per call: a decorated function may recurse, or run in threads."""
         return _Switch(**self._values)
 
     def __call__(self, function: AnyCallable) -> AnyCallable:
@@ -151,7 +153,7 @@ class enable_grad(_GradSwitch):  # noqa: N801
 
 
 class inference_mode(_GradSwitch):  # noqa: N801
-    """:class:`no_grad` under PyTorch's name for evaluation; ``inference_mode(False)`` is a no-op."""
+    """:class:`no_grad` under PyTorch's name for evaluation; ``inference_mode(False)``: a no-op."""
 
     __slots__ = ()
 

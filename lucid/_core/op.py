@@ -32,7 +32,7 @@ import numpy as np
 
 from lucid._core import dtype as dtypes
 from lucid._core.grad_mode import anomaly, mode
-from lucid._core.tape import Node, Output, new_memory, next_seq
+from lucid._core.tape import Memory, Node, Output, new_memory, next_seq
 from lucid._core.tensor import (
     Tensor,
     View,
@@ -136,7 +136,9 @@ class Plan:
             return "[x.shape for x in a]"
         if op.variadic and name == op.variadic:
             return "tuple(a)"
-        raise TypeError(f"{op.name}: a gradient rule names {name!r}, which is no input or attribute")
+        raise TypeError(
+            f"{op.name}: a gradient rule names {name!r}, which is no input or attribute"
+        )
 
     def _tracked(self, name: str) -> int:
         return -1 if name == "out" else self.op.inputs.index(name) if name in self.op.inputs else -2
@@ -291,13 +293,13 @@ def record(
 
 def _track(node: Node, inputs: Sequence[Any], result: Any) -> tuple[Any, ...]:
     """``(memory, version)`` of each saved tensor; memory that others can write to is copied."""
-    versions = []
+    versions: list[tuple[Memory | JointMemory, int]] = []
     for place, index, _ in node.plan.tracked:
         tensor = result if index < 0 else inputs[index]
         if not isinstance(tensor, Tensor):
             # Several outputs, or a Python scalar.
-            memory = JointMemory(tensor) if isinstance(tensor, tuple) else _CONSTANT
-            versions.append((memory, memory.version))
+            joint = JointMemory(tensor) if isinstance(tensor, tuple) else _CONSTANT
+            versions.append((joint, joint.version))
             continue
         memory = tensor._memory if tensor._base is None else tensor._base._memory
         if memory is None:
@@ -739,7 +741,8 @@ class _FunctionPlan:
         self.ctx = ctx
         self.count = len(inputs)
         # Inputs and outputs among what is kept are followed; intermediate results are constants.
-        known = {id(x): i for i, x in enumerate(inputs)} | {id(x): -1 - i for i, x in enumerate(outs)}
+        known = {id(x): i for i, x in enumerate(inputs)}
+        known |= {id(x): -1 - i for i, x in enumerate(outs)}
         self.tracked = tuple(
             (place, known[id(x)], f"saved tensor {place}")
             for place, x in enumerate(ctx._to_save)
@@ -749,7 +752,7 @@ class _FunctionPlan:
         self.shapes = tuple(out.shape for out in outs)
         self.dtypes = tuple(out.dtype for out in outs)
 
-    def rule(self, F: Any, g: Any, *saved: Any) -> Any:  # noqa: N803
+    def rule(self, F: Any, g: Any, *saved: Any) -> Any:
         gradients = g if isinstance(g, list) else [g]
         if self.ctx._materialize:
             gradients = [

@@ -118,7 +118,9 @@ class Tensor(Methods):
         try:
             return self._data.shape[dim]
         except IndexError:
-            raise IndexError(f"size: dim {dim} is out of range for the shape {self.shape}") from None
+            raise IndexError(
+                f"size: dim {dim} is out of range for the shape {self.shape}"
+            ) from None
 
     def dim(self) -> int:
         return self._data.ndim
@@ -248,9 +250,7 @@ class Tensor(Methods):
             self._hooks = []
         return RemovableHandle(self._hooks, hook)
 
-    def register_post_accumulate_grad_hook(
-        self, hook: Callable[[Tensor], None]
-    ) -> RemovableHandle:
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
         """Calls ``hook(tensor)`` after ``.grad`` of this leaf was accumulated."""
         if not self.requires_grad or self._node is not None:
             raise RuntimeError(
@@ -324,7 +324,9 @@ class Tensor(Methods):
         array = self.numpy()
         if dtype is not None and np.dtype(dtype) != array.dtype:
             if copy is False:
-                raise ValueError(f"__array__: {array.dtype} to {dtype} cannot be had without a copy")
+                raise ValueError(
+                    f"__array__: {array.dtype} to {dtype} cannot be had without a copy"
+                )
             return array.astype(dtype)
         return array.copy() if copy else array
 
@@ -355,7 +357,7 @@ class Tensor(Methods):
         return self._data.__dlpack_device__()
 
     def __buffer__(self, flags: int) -> memoryview:
-        return memoryview(self.numpy())
+        return self.numpy().data
 
     def tolist(self) -> Any:
         """The values as nested Python lists; a scalar for a 0-d tensor."""
@@ -469,7 +471,12 @@ class View:
     __slots__ = ("arguments", "generation", "index", "op", "parent")
 
     def __init__(
-        self, parent: Tensor, op: Any, index: int | None, arguments: tuple[Any, ...], generation: int
+        self,
+        parent: Tensor,
+        op: Any,
+        index: int | None,
+        arguments: tuple[Any, ...],
+        generation: int,
     ) -> None:
         self.parent = parent
         self.op = op
@@ -580,7 +587,8 @@ class _Exporter:
 def _export(tensor: Tensor) -> np.ndarray:
     array = tensor._data
     memory = memory_of(tensor)
-    # Three references are the owner's, the local one and the call's; a fourth is a node that kept the contents.
+    # Three references are the owner's, the local one and the call's; a fourth is a node that kept
+    # the contents.
     if sys.getrefcount(memory) > 3 or not array.flags.writeable:
         out = array.view()
         out.flags.writeable = False
@@ -724,6 +732,7 @@ def _formatters(array: np.ndarray) -> dict[str, Callable[[Any], str]] | None:
     exponent = sizes.size and (
         sizes.max() / sizes.min() > 1000 or sizes.max() > 1e8 or not whole and sizes.min() < 1e-4
     )
+    number: Callable[[Any], str]
     if exponent:
         number = "{:.4e}".format
     elif whole:
@@ -733,7 +742,8 @@ def _formatters(array: np.ndarray) -> dict[str, Callable[[Any], str]] | None:
     if array.dtype.kind == "c":
         return {
             "complex_kind": lambda x: (
-                f"{number(x.real)}{'-' if math.copysign(1, x.imag) < 0 else '+'}{number(abs(x.imag))}j"
+                f"{number(x.real)}{'-' if math.copysign(1, x.imag) < 0 else '+'}"
+                f"{number(abs(x.imag))}j"
             )
         }
     width = max(len(number(float(x))) for x in array.ravel())

@@ -1,12 +1,13 @@
 # arrays.pxd: the guard that every kernel runs before it touches raw memory, and fresh outputs.
 #
-# `ready(x, type_number)` is the one mandatory check: right dtype, C-contiguous, aligned, native byte
-# order. What it refuses goes to the NumPy reference routine. Never touch `PyArray_DATA` without it.
+# `ready(x, type_number)` is the one mandatory check: right dtype, C-contiguous, aligned, native
+# byte order. What it refuses goes to the NumPy reference routine. Never touch `PyArray_DATA`
+# without it.
 
 cimport numpy as cnp
 from numpy cimport NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_WRITEABLE, ndarray
 
-from lucid._kernels.memory cimport pooled
+from lucid._kernels.memory cimport POOLED, pooled
 
 
 cdef inline bint ready(ndarray x, int type_number) noexcept:
@@ -23,16 +24,20 @@ cdef inline bint ready_out(ndarray x, int type_number) noexcept:
     return ready(x, type_number) and cnp.PyArray_CHKFLAGS(x, NPY_ARRAY_WRITEABLE)
 
 
-# From this many elements on, an output's memory comes from the pool of memory.pyx.
-cdef enum:
-    POOLED = 16384
-
-
-cdef inline ndarray empty(int ndim, cnp.npy_intp* shape, int type_number):
+cdef inline ndarray empty(
+    int ndim, cnp.npy_intp* shape, int type_number, bint fortran=False
+):
     if cnp.PyArray_MultiplyList(shape, ndim) >= POOLED:
-        return pooled(ndim, shape, type_number)
-    return cnp.PyArray_EMPTY(ndim, shape, type_number, 0)
+        return pooled(ndim, shape, type_number, fortran)
+    return cnp.PyArray_EMPTY(ndim, shape, type_number, fortran)
 
 
 cdef inline ndarray empty_like(ndarray x):
     return empty(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
+
+
+cdef inline ndarray contiguous(ndarray x, int type_number):
+    """A C-contiguous copy of that dtype."""
+    cdef ndarray out = empty(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), type_number)
+    cnp.PyArray_CopyInto(out, x)
+    return out

@@ -3,14 +3,14 @@
 
 convolution.h describes how: the image is copied once into zero-padded planes in which every tap is
 a constant offset, and register tiles run over those. Kernels of size 1 with stride 1 are plain
-products and go to the GEMM. Arrays are (images, channels, ...); a weight is (out, in per group, ...),
-that of the transposed convolution (in, out per group, ...). Sizes are checked by the caller.
+products and go to the GEMM. Arrays are (images, channels, ...); a weight is (out, in per group,
+...), that of the transposed convolution (in, out per group, ...). The caller checks sizes.
 """
 
 cimport numpy as cnp
 from libc.stdlib cimport free
 from libc.string cimport memset
-from numpy cimport NPY_DOUBLE, NPY_FLOAT, ndarray
+from numpy cimport NPY_FLOAT, ndarray
 
 from lucid._kernels.arrays cimport empty, ready
 from lucid._kernels.gemm cimport (
@@ -86,6 +86,8 @@ cdef enum:
     # Partial sums of the weight's gradient, and the most bytes they may take up.
     PARTS = 8
     PARTS_BYTES = 8 << 20
+    # Positions worth a part of their own: adding up the lanes takes as long as some 100.
+    PART_POSITIONS = 2048
 
 
 cdef struct geometry:
@@ -186,7 +188,7 @@ cdef int point_products(
 
 cdef ndarray scratch(Py_ssize_t size):
     cdef cnp.npy_intp bytes = size + 64
-    return pooled(1, &bytes, cnp.NPY_UINT8)
+    return pooled(1, &bytes, cnp.NPY_UINT8, False)
 
 
 cdef inline char* aligned(ndarray x) noexcept:
@@ -214,7 +216,7 @@ cdef int run_pass(
     cdef const conv_level* level = level_of(source)
     cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(source), tiles, tasks
     cdef conv_pass c
-    cdef ndarray weights, memory
+    cdef ndarray weights, _memory
     c.images, c.groups = f.images, f.groups
     c.sources = (f.sources if residues is NULL else f.targets) // f.groups
     c.targets = (f.targets if residues is NULL else f.sources) // f.groups
@@ -231,7 +233,7 @@ cdef int run_pass(
         c.source = cnp.PyArray_DATA(source)
         c.target = cnp.PyArray_DATA(target)
         c.bias = NULL if bias is None else cnp.PyArray_DATA(bias)
-        memory = workspace(
+        _memory = workspace(
             &c, (c.stream + c.height * conv_up(c.positions + c.slack, level.lanes)) * itemsize,
             tasks)
         with nogil:
@@ -344,7 +346,7 @@ def convolution_weight(
     cdef geometry f
     cdef conv_pass c
     cdef weight_products p
-    cdef ndarray out, sums, memory
+    cdef ndarray out, sums, _memory
     x = usable(x, type_number)
     g = usable(g, type_number)
     shape[0], shape[1] = cnp.PyArray_DIM(g, 1), cnp.PyArray_DIM(x, 1) // groups
@@ -361,7 +363,8 @@ def convolution_weight(
         cnp.PyArray_FILLWBYTE(out, 0)
         return out
 
-    c.parts = max(1, min(min(f.images, PARTS), PARTS_BYTES // (count * itemsize)))
+    c.parts = min(min(f.images, PARTS), PARTS_BYTES // (count * itemsize))
+    c.parts = max(1, min(c.parts, cnp.PyArray_SIZE(g) // f.targets // PART_POSITIONS))
     c.per_part = (f.images + c.parts - 1) // c.parts
     c.parts = (f.images + c.per_part - 1) // c.per_part
     sums = scratch(c.parts * count * itemsize) if c.parts > 1 else out
@@ -395,7 +398,7 @@ def convolution_weight(
         c.per_chunk = conv_up((c.targets + c.chunks - 1) // c.chunks, 8)
         c.chunks = (c.targets + c.per_chunk - 1) // c.per_chunk
         tasks = c.parts * groups * c.chunks
-        memory = workspace(
+        _memory = workspace(
             &c, c.together * (c.stream + c.per_chunk * c.spread) * itemsize, tasks)
         with nogil:
             parallel_for(level.weight, &c, tasks)

@@ -6,6 +6,8 @@
  * number of threads.
  */
 
+#include "rows_real.h"
+
 #define LANES ((ptrdiff_t)(LUCID_VBYTES / sizeof(real)))
 #if LUCID_VBYTES == 64 || defined(__aarch64__)
 #define ROWS 12 /* 24 of 32 registers hold the tile */
@@ -25,27 +27,6 @@
 #define vec_at R(vec_at)
 typedef real vec __attribute__((vector_size(LUCID_VBYTES)));
 typedef real vec_at __attribute__((vector_size(LUCID_VBYTES), aligned(sizeof(real)), may_alias));
-
-/* ---- Copies of short rows ------------------------------------------------------------------- */
-
-ALWAYS_INLINE void R(copy)(real *to, const real *from, ptrdiff_t count) {
-    ptrdiff_t i = 0;
-    for (; i + LANES <= count; i += LANES) *(vec_at *)(to + i) = *(const vec_at *)(from + i);
-#if LUCID_VBYTES == 64
-    const uint32_t rest = ((uint32_t)1 << (count - i)) - 1;
-#if LUCID_DOUBLE
-    _mm512_mask_storeu_pd(to + i, (__mmask8)rest, _mm512_maskz_loadu_pd((__mmask8)rest, from + i));
-#else
-    _mm512_mask_storeu_ps(to + i, (__mmask16)rest, _mm512_maskz_loadu_ps((__mmask16)rest, from + i));
-#endif
-#else
-    for (; i < count; i++) to[i] = from[i];
-#endif
-}
-
-ALWAYS_INLINE void R(clear)(real *to, ptrdiff_t count) {
-    for (ptrdiff_t i = 0; i < count; i++) to[i] = 0;
-}
 
 /* The stream of one block: see convolution.h. */
 static void R(fill)(const conv_pass *c, const conv_block *b, real *stream) {
@@ -82,7 +63,7 @@ static void R(fill)(const conv_pass *c, const conv_block *b, real *stream) {
                         if (split == 1)
                             R(copy)(to + before, line + before, end - before);
                         else if (split == 2)
-                            for (ptrdiff_t x = before; x < end; x++) to[x] = line[2 * x];
+                            R(copy_every_second)(to + before, line + 2 * before, end - before);
                         else
                             for (ptrdiff_t x = before; x < end; x++) to[x] = line[split * x];
                         R(clear)(to + end, c->pitch - end);
@@ -231,10 +212,28 @@ static void R(product_task)(void *context, ptrdiff_t index) {
 
 /* ---- The gradient of the weight ------------------------------------------------------------- */
 
-ALWAYS_INLINE real R(total)(vec x) {
-    for (ptrdiff_t half = LANES / 2; half; half /= 2)
-        for (ptrdiff_t i = 0; i < half; i++) x[i] += x[i + half];
-    return x[0];
+/* Four numbers, each the sum of a vector's elements. */
+#define quad R(quad)
+#define quad_bits R(quad_bits)
+typedef real quad __attribute__((vector_size(4 * sizeof(real))));
+typedef bits quad_bits __attribute__((vector_size(4 * sizeof(real))));
+
+ALWAYS_INLINE quad R(totals)(const vec *x) {
+    quad s[4];
+    for (int i = 0; i < 4; i++) {
+#if LUCID_DOUBLE && LUCID_VBYTES == 16
+        s[i] = (quad){x[i][0], x[i][1], 0, 0};
+#else
+        union { vec whole; quad part[LUCID_VBYTES / sizeof(quad)]; } u = {x[i]};
+        s[i] = u.part[0];
+        for (size_t j = 1; j < LUCID_VBYTES / sizeof(quad); j++) s[i] += u.part[j];
+#endif
+    }
+    const quad ab = QUAD_SHUFFLE(quad_bits, s[0], s[1], 0, 4, 1, 5) +
+                    QUAD_SHUFFLE(quad_bits, s[0], s[1], 2, 6, 3, 7);
+    const quad cd = QUAD_SHUFFLE(quad_bits, s[2], s[3], 0, 4, 1, 5) +
+                    QUAD_SHUFFLE(quad_bits, s[2], s[3], 2, 6, 3, 7);
+    return QUAD_SHUFFLE(quad_bits, ab, cd, 0, 1, 4, 5) + QUAD_SHUFFLE(quad_bits, ab, cd, 2, 3, 6, 7);
 }
 
 #define EACH                             \
@@ -248,8 +247,8 @@ ALWAYS_INLINE void R(dots)(const int outs, const int taps, ptrdiff_t images, ptr
                            const real *g, ptrdiff_t g_stride, ptrdiff_t g_image, const real *x,
                            ptrdiff_t x_image, const ptrdiff_t *offsets, real *sums,
                            ptrdiff_t sums_stride) {
-    vec sum[8][9];
-    EACH sum[o][t] = (vec){0};
+    vec sum[(OUTS * TAPS > 9 ? OUTS * TAPS : 9) + 3];
+    EACH sum[o * taps + t] = (vec){0};
     for (; images; images--, g += g_image, x += x_image)
         for (ptrdiff_t p = 0; p < positions; p += LANES) {
             vec y[9];
@@ -257,12 +256,20 @@ ALWAYS_INLINE void R(dots)(const int outs, const int taps, ptrdiff_t images, ptr
             for (int t = 0; t < taps; t++) y[t] = *(const vec_at *)(x + offsets[t] + p);
             _Pragma("GCC unroll 8")
             for (int o = 0; o < outs; o++) {
-                const vec z = *(const vec_at *)(g + o * g_stride + p);
+                vec z = *(const vec_at *)(g + o * g_stride + p);
+                IN_REGISTER(z); /* else it is loaded again for each tap */
                 _Pragma("GCC unroll 9")
-                for (int t = 0; t < taps; t++) sum[o][t] += z * y[t];
+                for (int t = 0; t < taps; t++) sum[o * taps + t] += z * y[t];
             }
         }
-    EACH sums[o * sums_stride + t] += R(total)(sum[o][t]);
+    real total[(OUTS * TAPS > 9 ? OUTS * TAPS : 9) + 3];
+    for (int i = outs * taps; i % 4; i++) sum[i] = (vec){0};
+    _Pragma("GCC unroll 6")
+    for (int i = 0; i < outs * taps; i += 4) {
+        const quad four = R(totals)(sum + i);
+        memcpy(total + i, &four, sizeof four);
+    }
+    EACH sums[o * sums_stride + t] += total[o * taps + t];
 }
 
 #undef EACH
@@ -390,7 +397,8 @@ static void R(channel_sums)(const void *x, ptrdiff_t images, ptrdiff_t channels,
             for (; i + LANES <= size; i += LANES) sum[0] += *(const vec_at *)(from + i);
             real rest = 0;
             for (; i < size; i++) rest += from[i];
-            to[c] += R(total)((sum[0] + sum[1]) + (sum[2] + sum[3])) + rest;
+            const quad four = R(totals)(sum);
+            to[c] += (four[0] + four[1]) + (four[2] + four[3]) + rest;
         }
 }
 
@@ -406,3 +414,5 @@ static const conv_level R(level) = {
 #undef TAPS
 #undef vec
 #undef vec_at
+#undef quad
+#undef quad_bits

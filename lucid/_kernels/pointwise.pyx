@@ -14,11 +14,13 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
 from libc.string cimport memcmp
 from numpy cimport (
-    NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_F_CONTIGUOUS, ndarray
+    NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_F_CONTIGUOUS, NPY_DOUBLE,
+    NPY_FLOAT, ndarray
 )
 
-from lucid._kernels.arrays cimport empty_like, ready, ready_out
+from lucid._kernels.arrays cimport contiguous, empty, empty_like, ready, ready_out
 from lucid._kernels.loops cimport CHUNK, LIGHT_CHUNK, range_loop, real_type, run_range
+from lucid._kernels.memory import call as pooled_call
 
 cnp.import_array()
 
@@ -69,9 +71,7 @@ cdef inline bint c_ordered(ndarray x) noexcept:
 
 cdef inline ndarray like(ndarray x):
     """Fresh, same shape, dtype and order as the dense `x`."""
-    return cnp.PyArray_EMPTY(
-        cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), not c_ordered(x)
-    )
+    return empty(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), not c_ordered(x))
 
 
 # --- one operand ----------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ cdef ndarray unary(int operation, x, double a=0, double b=0):
         return unary_elsewhere(operation, np.asarray(x), a, b)
     cdef ndarray operand = x
     if not dense(operand):
-        operand = np.array(x, dtype=np.float64 if offset else np.float32, order="C")
+        operand = contiguous(operand, NPY_DOUBLE if offset else NPY_FLOAT)
     cdef ndarray out = like(operand)
     cdef Py_ssize_t size = cnp.PyArray_SIZE(operand)
     cdef point_args args
@@ -109,7 +109,7 @@ cdef ndarray unary_elsewhere(int operation, x, double a, double b):
     function = NUMPY_UNARY.get(operation)
     if function is not None:
         with np.errstate(all="ignore"):
-            return np.asarray(function(x))
+            return np.asarray(pooled_call(function, x))
     if x.dtype.kind == "c":
         raise TypeError(f"expected real numbers, got an array of {x.dtype}")
     near = np.asarray(x, dtype=np.float32 if x.dtype == np.float16 else np.float64)
@@ -151,7 +151,7 @@ cdef tuple NUMPY_BINARY = (np.add, np.subtract, np.multiply, np.divide, np.maxim
 
 cdef ndarray binary_elsewhere(int operation, x, y):
     with np.errstate(all="ignore"):
-        return np.asarray(NUMPY_BINARY[operation](x, y))
+        return np.asarray(pooled_call(NUMPY_BINARY[operation], x, y))
 
 
 # A Python number as a kernel operand, in both types.
@@ -219,12 +219,29 @@ cdef ndarray binary_number(int operation, ndarray x, value, Number* number, int 
     return out
 
 
+cdef ndarray unexpanded(ndarray x):
+    """A view with length 1 along the axes that only repeat, as `broadcast_to` makes them."""
+    cdef int axis
+    cdef cnp.npy_intp* shape = cnp.PyArray_DIMS(x)
+    cdef cnp.npy_intp* strides = cnp.PyArray_STRIDES(x)
+    return x[tuple([
+        slice(1) if strides[axis] == 0 and shape[axis] else slice(None)
+        for axis in range(cnp.PyArray_NDIM(x))
+    ])]
+
+
 cdef ndarray binary_arrays(int operation, ndarray x, ndarray y):
     cdef int offset = real_type(x)
-    if (
-        offset < 0 or cnp.PyArray_TYPE(y) != cnp.PyArray_TYPE(x) or not dense(x) or not dense(y)
-    ):
+    if offset < 0 or cnp.PyArray_TYPE(y) != cnp.PyArray_TYPE(x):
         return binary_elsewhere(operation, x, y)
+    if not (dense(x) and dense(y)):
+        # Half of the gradients that come back from sums and means.
+        if same_shape(x, y) and dense(x):
+            y = unexpanded(y)
+        elif same_shape(x, y) and dense(y):
+            x = unexpanded(x)
+        if not (dense(x) and dense(y)):
+            return binary_elsewhere(operation, x, y)
     cdef range_loop loop = binary_loops[2 * operation + offset]
     cdef Py_ssize_t x_size = cnp.PyArray_SIZE(x), y_size = cnp.PyArray_SIZE(y)
     cdef ndarray out = None
@@ -314,9 +331,8 @@ cdef ndarray gradient(int operation, g, x, double a=0, double b=0):
     if not same_shape(incoming, kept):
         raise ValueError(f"gradient of shape {g.shape} for an array of shape {x.shape}")
     if not (dense(incoming) and dense(kept) and c_ordered(incoming) == c_ordered(kept)):
-        real = np.float64 if offset else np.float32
-        incoming = np.ascontiguousarray(g, dtype=real).reshape(g.shape)
-        kept = np.ascontiguousarray(x, dtype=real).reshape(x.shape)
+        incoming = contiguous(incoming, cnp.PyArray_TYPE(kept))
+        kept = x if c_ordered(kept) and dense(kept) else contiguous(kept, cnp.PyArray_TYPE(kept))
     out = like(kept)
     cdef Py_ssize_t size = cnp.PyArray_SIZE(kept)
     cdef point_args args

@@ -11,7 +11,7 @@ cimport numpy as cnp
 from libc.stdint cimport int64_t
 from numpy cimport NPY_DOUBLE, NPY_FLOAT, NPY_INT64, ndarray
 
-from lucid._kernels.arrays cimport empty, empty_like, ready
+from lucid._kernels.arrays cimport contiguous, empty, empty_like, ready
 from lucid._kernels.loops cimport CHUNK, LIGHT_CHUNK, range_loop, real_type, run_range
 
 cnp.import_array()
@@ -111,8 +111,9 @@ cdef inline int readable(x) noexcept:
 
 cdef ndarray real_rows(x):
     """`x` itself where the loops can read it, else a contiguous copy in the nearest real type."""
-    if readable(x) >= 0:
-        return x
+    cdef int kind = real_type(<ndarray>x) if type(x) is ndarray else -1
+    if kind >= 0:
+        return x if readable(x) >= 0 else contiguous(x, cnp.PyArray_TYPE(<ndarray>x))
     x = np.asarray(x)
     if x.dtype.kind == "c":
         raise TypeError(f"expected real numbers, got an array of {x.dtype}")
@@ -126,6 +127,8 @@ cdef ndarray alike(y, ndarray x, str name):
     cdef ndarray array
     if type(y) is ndarray and ready(<ndarray>y, cnp.PyArray_TYPE(x)):
         array = y
+    elif type(y) is ndarray:
+        array = contiguous(y, cnp.PyArray_TYPE(x))
     else:
         array = np.array(y, dtype=x.dtype, order="C")
     if not cnp.PyArray_SAMESHAPE(array, x):

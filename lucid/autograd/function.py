@@ -147,4 +147,3 @@ class _Refuse(Function):
     @staticmethod
     def backward(ctx: FunctionContext, *gradients: Any) -> Any:
         raise RuntimeError("backward: this Function is marked once_differentiable")
-

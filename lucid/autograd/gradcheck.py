@@ -67,7 +67,9 @@ def gradcheck(
             checked, _numerical(func, tensors, [x for _, x in checked], j, eps), strict=True
         ):
             analytical = _analytical(y, x)
-            if analytical.size and not np.allclose(analytical, numerical, rtol, atol, equal_nan=True):
+            if analytical.size and not np.allclose(
+                analytical, numerical, rtol, atol, equal_nan=True
+            ):
                 if not raise_exception:
                     return False
                 worst = np.nanargmax(np.abs(analytical - numerical))
@@ -116,7 +118,7 @@ def gradgradcheck(
             full[i] = x
         with enable_grad():
             # Through a copy, so that an input that is used as it is has a node of its own.
-            full = [x.clone() if i in moving else x for i, x in enumerate(full)]  # type: ignore[attr-defined]
+            full = [x.clone() if i in moving else x for i, x in enumerate(full)]
             ends = [y for y in _tuple(func(*full)) if y.requires_grad]
             found = grad(
                 ends, [full[i] for i in moving], list(free[len(moving) :]), create_graph=True,
@@ -141,7 +143,9 @@ def _analytical(y: Tensor, x: Tensor) -> np.ndarray:
         for unit in (1.0, 1j) if y.dtype.kind == "c" else (1.0,):
             one = np.zeros(y.shape, y.dtype)
             one.reshape(-1)[j] = unit
-            (g,) = grad(y, x, wrap(one), retain_graph=True, allow_unused=True, materialize_grads=True)
+            (g,) = grad(
+                y, x, wrap(one), retain_graph=True, allow_unused=True, materialize_grads=True
+            )
             assert g is not None
             columns.append(g._data.reshape(-1).copy())
     return np.stack(columns, 1) if columns else np.zeros((x._data.size, 0))

@@ -164,14 +164,14 @@ class ChainDataset(IterableDataset):
     """Several streams, one after the other."""
 
     def __init__(self, datasets: Iterable[Dataset]) -> None:
-        self.datasets = list(datasets)
+        self.datasets: list[Any] = list(datasets)
 
     def __iter__(self) -> Iterator[Any]:
         for dataset in self.datasets:
-            yield from dataset  # type: ignore[misc]
+            yield from dataset
 
     def __len__(self) -> int:
-        return sum(len(dataset) for dataset in self.datasets)  # type: ignore[arg-type]
+        return sum(len(dataset) for dataset in self.datasets)
 
 
 def random_split(

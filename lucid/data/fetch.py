@@ -42,7 +42,7 @@ class Recipe(NamedTuple):
         """The batches of a data set that is a stream."""
         assert self.stream is not None
         size, drop_last = self.stream
-        samples = iter(self.dataset)  # type: ignore[call-overload]
+        samples = iter(self.dataset)
         if not self.batched:
             yield from map(self.collate, samples)
             return
@@ -56,7 +56,7 @@ def _gather_of(dataset: Dataset) -> Callable[[Any], Any] | None:
     """One read for a whole batch, where items are rows of tensors and no subclass changes them."""
     read = type(dataset).__getitem__
     if read is TensorDataset.__getitem__:
-        return dataset.gather  # type: ignore[attr-defined, no-any-return]
+        return dataset.gather  # type: ignore[attr-defined]
     if read is Subset.__getitem__:
         gather = _gather_of(dataset.dataset)  # type: ignore[attr-defined]
         if gather is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lucid import random
 from lucid.data.collate import default_collate, default_convert
-from lucid.data.dataset import Dataset, IterableDataset
+from lucid.data.dataset import IterableDataset
 from lucid.data.fetch import Recipe
 from lucid.data.sampler import BatchSampler, RandomSampler, SequentialSampler, _check_count
 
@@ -60,7 +60,7 @@ class DataLoader:
 
     def __init__(
         self,
-        dataset: Dataset | Any,
+        dataset: Any,
         batch_size: int | None = 1,
         shuffle: bool | None = None,
         sampler: Iterable[Any] | None = None,

@@ -80,9 +80,8 @@ def _work(
                 answer = _answerer(recipe)
             message = pickle.dumps(answer(epoch, task[1]), protocol=pickle.HIGHEST_PROTOCOL)
         except Exception as error:
-            if error is not failure:
-                error = _portable(error, info.id)
-            message = pickle.dumps(_Answer(epoch, error=error))
+            shown = error if error is failure else _portable(error, info.id)
+            message = pickle.dumps(_Answer(epoch, error=shown))
         try:
             pipe.send_bytes(message)
         except OSError:
@@ -111,7 +110,7 @@ def _answerer(recipe: Recipe) -> Callable[[int, Any], _Answer]:
     return following
 
 
-def _portable(error: Exception, worker: int) -> BaseException:
+def _portable(error: Exception, worker: int) -> Exception:
     """The error with the worker's traceback noted on it, if need be as another that pickles."""
     text = f"raised in DataLoader worker {worker}:\n{''.join(traceback.format_exception(error))}"
     try:
@@ -221,7 +220,7 @@ class Workers:
             )
         if pipe in ready or pipe.poll():
             try:
-                return pickle.loads(pipe.recv_bytes())  # type: ignore[no-any-return]
+                return pickle.loads(pipe.recv_bytes())
             except (EOFError, OSError):
                 pass
         raise self._death(worker)

@@ -16,7 +16,11 @@ import numpy as np
 from lucid._core.op import TENSORS as T
 from lucid._core.tensor import Tensor, note_write, wrap
 from lucid.errors import ShapeError
+from lucid.nn.functional_conv import *
+from lucid.nn.functional_pool import *
+from lucid.nn.functional_resample import *
 from lucid.ops import neural
+from lucid.ops.attention import scaled_dot_product_attention
 from lucid.ops.creation import one_hot
 from lucid.ops.functions import sigmoid, softplus, tanh
 from lucid.ops.join import chunk, pad
@@ -79,6 +83,7 @@ __all__ = [
     "relu6",
     "rms_norm",
     "rrelu",
+    "scaled_dot_product_attention",
     "selu",
     "sigmoid",
     "silu",
@@ -101,7 +106,7 @@ __all__ = [
 
 def _overwrite(x: Tensor, out: Tensor) -> Tensor:
     """``x`` itself, with the values of ``out``."""
-    x[...] = out  # type: ignore[index]
+    x[...] = out
     return x
 
 

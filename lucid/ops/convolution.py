@@ -35,8 +35,8 @@ def _check(name: str, x: Array, weight: Array, bias: Array | None, groups: int, 
     spatial = x.ndim - 2
     if not 1 <= spatial <= 3 or weight.ndim != x.ndim:
         raise ShapeError(
-            f"{name}: x must have shape (N, C, ...) with 1 to 3 more dimensions and weight as many; "
-            f"got {x.shape} and {weight.shape}"
+            f"{name}: x must have shape (N, C, ...) with 1 to 3 more dimensions and weight as many"
+            f"; got {x.shape} and {weight.shape}"
         )
     if groups < 1 or x.shape[1] % groups or weight.shape[0] % groups:
         raise ShapeError(
@@ -61,7 +61,7 @@ def _check(name: str, x: Array, weight: Array, bias: Array | None, groups: int, 
         )
 
 
-def _conj(F: Any, x: Any) -> Any:  # noqa: N803
+def _conj(F: Any, x: Any) -> Any:
     return F.conj(x) if x.dtype.kind == "c" else x
 
 
@@ -100,7 +100,7 @@ def convolution(
 
 @convolution.gradient
 def _convolution_rule(
-    F: Any, g: Any, need: Any, x: Any, weight: Any,  # noqa: N803
+    F: Any, g: Any, need: Any, x: Any, weight: Any,
     stride: Any, padding: Any, dilation: Any, groups: Any,
 ) -> Any:  # fmt: skip
     settings = (stride, padding, dilation, groups)
@@ -145,7 +145,7 @@ def convolution_transpose(
 
 @convolution_transpose.gradient
 def _convolution_transpose_rule(
-    F: Any, g: Any, need: Any, x: Any, weight: Any,  # noqa: N803
+    F: Any, g: Any, need: Any, x: Any, weight: Any,
     stride: Any, padding: Any, dilation: Any, groups: Any,
 ) -> Any:  # fmt: skip
     settings = (stride, padding, dilation, groups)
@@ -166,7 +166,9 @@ def convolution_weight(
     dilation: Sizes,
     groups: int = 1,
 ) -> Array:
-    r"""Transpose of :func:`convolution` in its weight: :math:`w_{o,i,k} = \sum_{n,q} y_{n,o,q}\, x_{n,i,\, q s + k d - p}`.
+    r"""Transpose of :func:`convolution` in its weight.
+
+    .. math:: w_{o,i,k} = \sum_{n,q} y_{n,o,q}\, x_{n,i,\, q s + k d - p}
 
     Args:
         x: images ``(N, C, ...)``.
@@ -179,7 +181,7 @@ def convolution_weight(
 
 @convolution_weight.gradient
 def _convolution_weight_rule(
-    F: Any, g: Any, need: Any, x: Any, y: Any,  # noqa: N803
+    F: Any, g: Any, need: Any, x: Any, y: Any,
     stride: Any, padding: Any, dilation: Any, groups: Any,
 ) -> Any:  # fmt: skip
     settings = (stride, padding, dilation, groups)

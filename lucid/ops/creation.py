@@ -504,7 +504,7 @@ complex.gradient(real=lambda F, g: F.real(g), imag=lambda F, g: F.imag(g))
 def polar(abs: Tensor, angle: Tensor) -> Tensor:
     """Complex numbers from their absolute values and angles: ``abs (cos angle + i sin angle)``."""
     _parts(array_of(abs, "polar", "abs"), array_of(angle, "polar", "angle"), "polar")
-    return complex(abs * angle.cos(), abs * angle.sin())  # type: ignore[operator,attr-defined]
+    return complex(abs * angle.cos(), abs * angle.sin())
 
 
 # -------------------------------------------------------------------- questions

@@ -266,7 +266,7 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
 
 
 def _transposed(x: Tensor) -> Tensor:
-    return x.transpose(-2, -1)  # type: ignore[attr-defined]
+    return x.transpose(-2, -1)
 
 
 @operation(2)
@@ -744,7 +744,7 @@ def lstsq(
     residuals = wrap(np.empty(0, np.empty(0, a.dtype).real.dtype))
     if a.shape[-2] > a.shape[-1] and (rank._data == a.shape[-1]).all():
         error = sub(matmul(A, solution), B)
-        residuals = (error * (error.conj() if a.dtype.kind == "c" else error)).sum(-2)  # type: ignore
+        residuals = (error * (error.conj() if a.dtype.kind == "c" else error)).sum(-2)
     return LstsqResult(solution, residuals, rank, svdvals(A.detach()))
 
 
@@ -756,12 +756,12 @@ def inverse(x: Tensor) -> Tensor:
 def vander(x: Tensor, N: int | None = None) -> Tensor:
     """The powers 0 to N - 1 of each element, as rows."""
     count = array_of(x, "vander").shape[-1] if N is None else N
-    return unsqueeze(x, -1) ** wrap(np.arange(count))  # type: ignore[operator]
+    return unsqueeze(x, -1) ** wrap(np.arange(count))
 
 
 def linalg_diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """:func:`lucid.diagonal` of the last two dimensions."""
-    return A.diagonal(offset, dim1, dim2)  # type: ignore[attr-defined]
+    return A.diagonal(offset, dim1, dim2)
 
 
 FUNCTIONS = "det slogdet logdet inverse cholesky qr pinv matrix_power".split()

@@ -335,9 +335,7 @@ def _tanh_backward(F: Any, g: Any, out: Any) -> Any:
 
 fused_rule("tanh_backward", B.tanh_backward, _tanh_backward)
 tanh.gradient(
-    x=lambda F, g, out: (
-        _tanh_backward(F, g, out) if is_complex(out) else F.tanh_backward(g, out)
-    ),
+    x=lambda F, g, out: _tanh_backward(F, g, out) if is_complex(out) else F.tanh_backward(g, out),
 )
 tanh_ = in_place(tanh)
 
@@ -505,9 +503,7 @@ def erfinv(x: Array) -> Array:
     """
 
 
-erfinv.gradient(
-    x=lambda F, g, out: F.mul(F.mul(g, F.exp(F.square(out))), math.sqrt(math.pi) / 2)
-)
+erfinv.gradient(x=lambda F, g, out: F.mul(F.mul(g, F.exp(F.square(out))), math.sqrt(math.pi) / 2))
 erfinv_ = in_place(erfinv)
 
 

@@ -135,7 +135,7 @@ getitem.gradient(x=lambda F, g, x_shape, key: F.put(g, x_shape, key))
 @operation(1)
 def put(g: Array, shape: tuple[int, ...], key: Any) -> Array:
     """Gradient of :func:`getitem`: zeros of ``shape`` with ``g`` added at ``key``."""
-    out = np.zeros(shape, g.dtype)
+    out = B.zeros(shape, g.dtype)
     where = _one_axis(key)
     if where is None and _is_mask(key):
         out[key] = g
@@ -435,7 +435,7 @@ take_along.gradient(x=lambda F, g, x_shape, dim, index: F.put_along(g, x_shape, 
 @operation(1)
 def put_along(g: Array, shape: tuple[int, ...], dim: int, index: Array) -> Array:
     """Zeros of ``shape`` with ``g`` added where ``index`` says along ``dim``."""
-    out = np.zeros(shape, g.dtype)
+    out = B.zeros(shape, g.dtype)
     places = _flat_places(shape, dim, index)
     B.add_rows(out.reshape(-1), places.reshape(-1), np.ascontiguousarray(g).reshape(-1))
     return out
@@ -668,7 +668,7 @@ def _reduce_along(
     ones = np.ones(index.shape, x.dtype)
     count = put_along.op.forward(ones, x.shape, dim, index) + int(include_self)
     mean = div(total, wrap(np.maximum(count, 1).astype(x.dtype)))
-    return mean if x.dtype.kind in "fc" else mean.floor().to(x.dtype)  # type: ignore[attr-defined]
+    return mean if x.dtype.kind in "fc" else mean.floor().to(x.dtype)
 
 
 @operation(2)

@@ -185,7 +185,7 @@ def dot(x: Tensor, tensor: Tensor) -> Tensor:
 
 def vdot(x: Tensor, other: Tensor) -> Tensor:
     """:func:`dot` with the first vector's complex numbers conjugated."""
-    return dot(x.conj() if tensor_of(x, "vdot").dtype.kind == "c" else x, other)  # type: ignore[attr-defined]
+    return dot(x.conj() if tensor_of(x, "vdot").dtype.kind == "c" else x, other)
 
 
 def inner(x: Tensor, other: Tensor) -> Tensor:
@@ -345,7 +345,7 @@ def linalg_cross(x: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
 
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     """Sums of products along ``dim``, the first factor conjugated; the rest broadcasts."""
-    return sum(mul(x.conj() if tensor_of(x, "vecdot").dtype.kind == "c" else x, y), dim)  # type: ignore[attr-defined]
+    return sum(mul(x.conj() if tensor_of(x, "vecdot").dtype.kind == "c" else x, y), dim)
 
 
 def tensordot(x: Tensor, y: Tensor, dims: Any = 2) -> Tensor:

@@ -459,11 +459,12 @@ def embedding(weight: Array, index: Any, padding_idx: int | None = None) -> Arra
     """
     if weight.ndim != 2:
         raise ShapeError(f"embedding: weight must have 2 dimensions; got shape {weight.shape}")
-    rows = weight.shape[0]
-    if index.size and not (index.min() >= 0 and index.max() < rows):
+    try:
+        return B.take_rows(weight, index)
+    except IndexError:
+        rows = weight.shape[0]
         wrong = index[(index < 0) | (index >= rows)].flat[0]
-        raise IndexError(f"embedding: index must be in [0, {rows - 1}]; got {wrong}")
-    return np.take(weight, index, axis=0)
+        raise IndexError(f"embedding: index must be in [0, {rows - 1}]; got {wrong}") from None
 
 
 embedding.gradient(
@@ -476,7 +477,7 @@ embedding.gradient(
 @operation(1)
 def embedding_backward(g: Array, index: Any, rows: int, padding_idx: int | None) -> Array:
     """Gradient of :func:`embedding`: the rows of ``g`` added up where ``index`` says."""
-    out = np.zeros((rows, g.shape[-1]), g.dtype)
+    out = B.zeros((rows, g.shape[-1]), g.dtype)
     B.add_rows(
         out,
         np.ascontiguousarray(index).reshape(-1),
@@ -526,7 +527,7 @@ def nll_loss_backward(
     """Gradient of :func:`nll_loss`: zeros of ``shape`` with ``-weight * g`` at the targets."""
     dim = min(1, len(shape) - 1)
     place, counts = _places(target, ignore_index, shape[dim], "nll_loss")
-    out = np.zeros(shape, g.dtype)
+    out = B.zeros(shape, g.dtype)
     values = g * -_class_weights(weight, place, counts, g.dtype)
     np.put_along_axis(out, np.expand_dims(place, dim), np.expand_dims(values, dim), dim)
     return out
@@ -610,7 +611,10 @@ layer_norm.gradient(
 )
 
 
-def _layer_norm_backward(g, x, weight, eps, mean, rstd, need_x, need_weight, need_bias):
+def _layer_norm_backward(
+    g: Array, x: Array, weight: Array | None, eps: float, mean: Array, rstd: Array,
+    need_x: bool, need_weight: bool, need_bias: bool,
+) -> tuple[Array | None, ...]:  # fmt: skip
     parts = B.layer_norm_backward(g, x, mean, rstd, weight)
     return tuple(
         [
@@ -621,17 +625,9 @@ def _layer_norm_backward(g, x, weight, eps, mean, rstd, need_x, need_weight, nee
 
 
 def _layer_norm_backward_composed(
-    F,
-    g,
-    x,
-    weight,
-    eps,
-    mean,
-    rstd,
-    need_x,
-    need_weight,
-    need_bias,
-):
+    F: Any, g: Any, x: Any, weight: Any, eps: float, mean: Any, rstd: Any,
+    need_x: bool, need_weight: bool, need_bias: bool,
+) -> tuple[Any, ...]:  # fmt: skip
     centred = F.sub(x, F.mean(x, -1, True, None))
     scale = F.rsqrt(F.add(F.mean(F.mul(centred, centred), -1, True, None), eps))
     normal = F.mul(centred, scale)
@@ -676,12 +672,17 @@ rms_norm.gradient(
 )
 
 
-def _rms_norm_backward(g, x, weight, eps, rstd, need_x, need_weight):
+def _rms_norm_backward(
+    g: Array, x: Array, weight: Array | None, eps: float, rstd: Array,
+    need_x: bool, need_weight: bool,
+) -> tuple[Array | None, ...]:  # fmt: skip
     dx, dweight = B.rms_norm_backward(g, x, rstd, weight)
     return dx if need_x else None, dweight if need_weight else None
 
 
-def _rms_norm_backward_composed(F, g, x, weight, eps, rstd, need_x, need_weight):
+def _rms_norm_backward_composed(
+    F: Any, g: Any, x: Any, weight: Any, eps: float, rstd: Any, need_x: bool, need_weight: bool
+) -> tuple[Any, ...]:
     scale = F.rsqrt(F.add(F.mean(F.mul(x, x), -1, True, None), eps))
     normal = F.mul(x, scale)
     inner = g if weight is None else F.mul(g, weight)
@@ -711,7 +712,7 @@ def gate(xs: list[Array], see: Callable[..., Any]) -> tuple[Array, ...]:
 
 
 @gate.gradient
-def _(F, g, see):
+def _(F: Any, g: Any, see: Any) -> tuple[Any, ...]:
     on_tensors = any(isinstance(x, Tensor) for x in g)
     seen = see(tuple([wrap(x) if isinstance(x, Array) else x for x in g]))
     return seen if on_tensors else tuple([None if x is None else x._data for x in seen])

@@ -100,7 +100,7 @@ def vector_norm(
     if isinstance(ord, bool) or not isinstance(ord, (int, float)):
         raise TypeError(f"vector_norm: ord must be a number; got {ord!r}")
     if x.dtype.kind == "c" and ord != 2:
-        x = x.abs()  # type: ignore[attr-defined]
+        x = x.abs()
     all_dims(dim, x.ndim, "vector_norm")
     return norm_along(
         x, float(ord), dim if dim is None or isinstance(dim, int) else tuple(dim), keepdim

@@ -551,7 +551,7 @@ def uniform_(
     x: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None,
     **kwargs: Any,
 ) -> Tensor:  # fmt: skip
-    """Fills ``x`` with uniform numbers in [from_, to), in place (``from`` in a dict works, too)."""
+    """Fills ``x`` with uniform numbers in ``[from_, to)``, in place (or ``**{"from": ...}``)."""
     low, high = kwargs.get("from", kwargs.get("low", from_)), kwargs.get("high", to)
     shape, dtype = _drawn(x, "uniform_")
     return _overwrite(x, _uniform_between(generator, shape, dtype, low, high, "uniform_"))
@@ -586,7 +586,7 @@ def bernoulli_(x: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -
 def random_(
     x: Tensor, from_: int = 0, to: int | None = None, *, generator: Generator | None = None
 ) -> Tensor:
-    """Fills ``x`` with integers in [from_, to), in place; ``random_(to)`` starts from 0.
+    """Fills ``x`` with integers in ``[from_, to)``, in place; ``random_(to)`` starts from 0.
 
     Without bounds: every integer that the dtype holds exactly, none negative.
     """

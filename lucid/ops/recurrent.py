@@ -14,11 +14,11 @@ import numpy as np
 
 from lucid._backend import B
 from lucid._core import dtype as dtypes
-from lucid._core.engine import grad
 from lucid._core.grad_mode import mode
 from lucid._core.op import TENSORS, _edges, _record_multiple, fused_rule, operation
 from lucid._core.tensor import Tensor, wrap
 from lucid.errors import ShapeError
+from lucid.ops._composed import composed_gradients
 
 Array = np.ndarray
 
@@ -78,7 +78,7 @@ def unrolled(
     step = _STEPS[kind]
     sums = F.linear(x, w_ih, b_ih)
     steps = range(len(x)) if sizes is None else range(len(sizes))
-    starts = None if sizes is None else np.cumsum(sizes) - sizes
+    starts: Any = None if sizes is None else np.cumsum(sizes) - sizes
     outs = []
     for t in reversed(steps) if reverse else steps:
         if sizes is None:
@@ -211,9 +211,10 @@ def recurrent_layer(
     reverse: bool = False,
 ) -> tuple[Tensor, ...]:
     """:func:`recurrent` recorded together with what its kernel leaves for backward."""
-    inputs = (x, h0, c0, *weights)
-    arrays = [None if t is None else t._data for t in inputs]
-    _check(kind, *arrays, batch_sizes)
+    w_ih, w_hh, b_ih, b_hh, w_hr = weights
+    inputs = (x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr)
+    arrays: list[Any] = [None if t is None else t._data for t in inputs]
+    _check(kind, *arrays, batch_sizes)  # type: ignore[call-arg]
     if arrays[0].dtype not in (dtypes.float32, dtypes.float64):
         found = unrolled(TENSORS, kind, *inputs, batch_sizes, reverse)
         return found if found[2] is not None else found[:2]
@@ -252,17 +253,11 @@ def _gradients_composed(
     F: Any, g: Any, inputs: Any, kind: str, sizes: Any, reverse: bool, kept: Any, need: Any
 ) -> tuple[Any, ...]:
     """The derivative of the recurrence written in operations."""
-    # Of copies, because one input may have been made from another.
-    copies = [None if t is None else F.clone(t) for t in inputs]
-    outs = unrolled(F, kind, *copies, sizes, reverse)
-    ends = [(out, d) for out, d in zip(outs, g, strict=False) if d is not None]
-    wanted = [i for i, t in enumerate(copies) if need[i]]
-    found = grad(
-        [out for out, _ in ends], [copies[i] for i in wanted], [d for _, d in ends],
-        create_graph=True, allow_unused=True,
-    )  # fmt: skip
-    gradients = dict(zip(wanted, found, strict=True))
-    return tuple([gradients.get(i) for i in range(len(copies))])
+
+    def layer(*tensors: Any) -> tuple[Any, ...]:
+        return unrolled(F, kind, *tensors, sizes, reverse)  # type: ignore[call-arg]
+
+    return composed_gradients(F, layer, inputs, g, need)
 
 
 fused_rule("recurrent_backward", _gradients, _gradients_composed)

@@ -7,6 +7,7 @@ a reduced dimension with size 1.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -297,7 +298,7 @@ def var(
     dim, divisor = _degrees(x.shape, dim, unbiased, correction, "var")
     axes, count = _axes(dim, x.ndim, "var"), _count(x.shape, dim, "var")
     if x.size == 0:
-        shape = np.add.reduce(x, axis=axes, keepdims=keepdim).shape
+        shape = x.sum(axis=axes, keepdims=keepdim).shape
         return np.full(shape, np.nan, x.real.dtype)
     if x.dtype == np.float16:
         return B.var_mean(x.astype(np.float32), axes, keepdim, count - divisor)[0].astype(x.dtype)
@@ -414,9 +415,7 @@ def _check_not_empty(name: str, x: Array, dim: Any) -> None:
             )
 
 
-def _shared_rule(
-    F: Any, g: Any, x: Any, out: Any, dim: Any, keepdim: bool
-) -> Any:
+def _shared_rule(F: Any, g: Any, x: Any, out: Any, dim: Any, keepdim: bool) -> Any:
     """The gradient in equal parts to all elements that have the chosen value."""
     chosen = F.eq(x, F.spread(out, x.shape, dim, keepdim))
     if F.any(F.isnan(out)):
@@ -517,9 +516,7 @@ pick.gradient(
 place.gradient(x=lambda F, g, indices, dim, keepdim: F.pick(g, indices, dim, keepdim))
 
 
-def selection_rule(
-    F: Any, g: Any, x_shape: Any, out: Any, dim: int, keepdim: bool
-) -> Any:
+def selection_rule(F: Any, g: Any, x_shape: Any, out: Any, dim: int, keepdim: bool) -> Any:
     """The rule of a reduction that returns ``(values, indices)``: back to where they stood."""
     return None if g[0] is None else F.place(g[0], out[1], x_shape, dim, keepdim)
 
@@ -795,6 +792,7 @@ def logcumsumexp(x: Array, dim: int) -> Array:
 
 def _logcumsumexp_backward_kernel(g: Array, x: Array, out: Array, dim: int) -> Array:
     """Positive and negative gradients apart, in logarithms, so that nothing overflows."""
+
     def part(sign: int) -> Array:
         weights = B.sub(B.log(B.maximum(B.mul(g, sign), 0)), np.where(out == -np.inf, 0, out))
         return B.exp(B.add(_cumulative(B.logcumsumexp, weights, dim, "", True), x))
@@ -868,9 +866,7 @@ def cummin(x: Tensor, dim: int) -> Selected:
     return Selected(*cummin_along(x, dim))
 
 
-def diff(
-    x: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None
-) -> Tensor:
+def diff(x: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Tensor:
     """Differences of neighbours along ``dim``, taken ``n`` times.
 
     Args:
@@ -927,9 +923,7 @@ def logsumexp(x: Array, dim: Any = None, keepdim: bool = False) -> Array:
     return B.add(total, largest.reshape(total.shape))
 
 
-def _logsumexp_rule(
-    F: Any, g: Any, x: Any, out: Any, dim: Any, keepdim: bool
-) -> Any:
+def _logsumexp_rule(F: Any, g: Any, x: Any, out: Any, dim: Any, keepdim: bool) -> Any:
     base = F.where(F.eq(out, -np.inf), 0.0, out)  # -inf alone has no share, not NaN
     share = F.exp(F.sub(x, F.spread(base, x.shape, dim, keepdim)))
     return F.mul(F.spread(g, x.shape, dim, keepdim), share)
@@ -1003,9 +997,7 @@ def _power_mean(size: Array, order: float, axes: Any, keepdim: bool) -> Array:
     return B.pow(B.sum(B.pow(size, order), axes, keepdim), 1 / order)
 
 
-def _norm_rule(
-    F: Any, g: Any, x: Any, out: Any, p: Any, dim: Any, keepdim: bool
-) -> Any:
+def _norm_rule(F: Any, g: Any, x: Any, out: Any, p: Any, dim: Any, keepdim: bool) -> Any:
     order = _order(p)
     if order == 0:
         return F.zeros(x.shape, x.dtype)
@@ -1099,7 +1091,11 @@ def nanmedian(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     return median_of_all(x, True) if dim is None else Selected(*nanmedian_along(x, dim, keepdim))
 
 
-_ROUNDINGS = {"lower": np.floor, "higher": np.ceil, "nearest": np.round}
+_ROUNDINGS: dict[str, Callable[[Array], Array]] = {
+    "lower": np.floor,
+    "higher": np.ceil,
+    "nearest": np.round,
+}
 _INTERPOLATIONS = ("linear", "midpoint", *_ROUNDINGS)
 
 

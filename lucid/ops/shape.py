@@ -244,7 +244,7 @@ def matrix_transpose(x: Tensor) -> Tensor:
 def adjoint(x: Tensor) -> Tensor:
     """The last two dimensions exchanged, complex numbers conjugated."""
     out = matrix_transpose(x)
-    return out.conj() if out.dtype.kind == "c" else out  # type: ignore[attr-defined]
+    return out.conj() if out.dtype.kind == "c" else out
 
 
 def _matrix_adjoint(x: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -121,9 +121,7 @@ def _check_rank(name: str, k: Any, low: int, size: int) -> None:
         raise RuntimeError(f"{name}: k must be in [{low}, {size}], the dimension's size; got {k}")
 
 
-def topk(
-    x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
-) -> Selected:
+def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Selected:
     """The ``k`` largest (or smallest) elements along a dimension: ``(values, indices)``.
 
     Args:
@@ -354,13 +352,13 @@ def _search(
         raise RuntimeError(f"{name}: side must be 'left' or 'right'; got {side!r}")
     if side == "left" and right:
         raise RuntimeError(f"{name}: side='left' contradicts right=True")
-    side = side or ("right" if right else "left")
+    end: Literal["left", "right"] = "right" if right or side == "right" else "left"
     if sorter is not None:
         order = sorter._data if isinstance(sorter, Tensor) else np.asarray(sorter)
         rows = np.take_along_axis(rows, order, -1)
     values = np.asarray(x)
     if rows.ndim == 1:
-        out = np.searchsorted(rows, values, side)
+        out = np.searchsorted(rows, values, end)
     else:
         if rows.ndim == 0 or values.shape[:-1] != rows.shape[:-1]:
             raise RuntimeError(
@@ -369,7 +367,7 @@ def _search(
             )
         out = np.empty(values.shape, np.int64)
         for place in np.ndindex(rows.shape[:-1]):
-            out[place] = np.searchsorted(rows[place], values[place], side)
+            out[place] = np.searchsorted(rows[place], values[place], end)
     return np.asarray(out).astype(np.int32 if out_int32 else np.int64, copy=False)
 
 

@@ -481,7 +481,7 @@ class CosineAnnealingLR(LRScheduler):
     def __init__(
         self,
         optimizer: Optimizer,
-        T_max: int,  # noqa: N803
+        T_max: int,
         eta_min: float = 0.0,
         last_epoch: int = -1,
     ) -> None:
@@ -528,8 +528,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     def __init__(
         self,
         optimizer: Optimizer,
-        T_0: int,  # noqa: N803
-        T_mult: int = 1,  # noqa: N803
+        T_0: int,
+        T_mult: int = 1,
         eta_min: float = 0.0,
         last_epoch: int = -1,
     ) -> None:
@@ -838,7 +838,9 @@ class SequentialLR(_Composed):
         >>> optimizer = lucid.optim.SGD([lucid.Tensor([1.0], requires_grad=True)], lr=0.1)
         >>> warm_up = lucid.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.1, total_iters=2)
         >>> decay = lucid.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10)
-        >>> scheduler = lucid.optim.lr_scheduler.SequentialLR(optimizer, [warm_up, decay], milestones=[2])
+        >>> scheduler = lucid.optim.lr_scheduler.SequentialLR(
+        ...     optimizer, [warm_up, decay], milestones=[2]
+        ... )
         >>> [round(lr, 6) for lr in scheduler.get_last_lr()]
         [0.01]
     """
@@ -926,7 +928,9 @@ class ReduceLROnPlateau(LRScheduler):
     Example:
         >>> from lucid.optim import SGD
         >>> optimizer = lucid.optim.SGD([lucid.Tensor([1.0], requires_grad=True)], lr=1.0)
-        >>> scheduler = lucid.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
+        >>> scheduler = lucid.optim.lr_scheduler.ReduceLROnPlateau(
+        ...     optimizer, factor=0.5, patience=1
+        ... )
         >>> for loss in (3.0, 2.0, 2.0, 2.0):
         ...     scheduler.step(loss)
         >>> scheduler.get_last_lr()

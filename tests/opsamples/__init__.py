@@ -71,7 +71,8 @@ def distinct(shape: tuple[int, ...]) -> Maker:
         values = rng.permutation(count) * (1 if dtype.kind in "iu" else 0.25) - (
             0 if dtype.kind == "u" else count // 2 * (1 if dtype.kind == "i" else 0.25)
         )
-        return np.asarray(values.reshape(shape) + (0.125 if dtype.kind in "fc" else 0)).astype(dtype)
+        values = values + (0.125 if dtype.kind in "fc" else 0)
+        return values.reshape(shape).astype(dtype)
 
     return make
 

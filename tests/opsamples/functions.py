@@ -55,14 +55,25 @@ SAMPLES = [
         Sample(name, (real((3, 4), 1, 9),), torch=name, dtypes="iu")
         for name in ("exp", "log", "sqrt", "sin", "atan", "sinh", "erf", "sigmoid", "deg2rad")
     ),
-    Sample("logit", (real((3, 4), 0, 1),), {"eps": 0.2}, torch="logit",
-           numpy=lambda x, eps: np.log(np.clip(x, eps, 1 - eps) / (1 - np.clip(x, eps, 1 - eps)))),
-    Sample("softplus", ((3, 4),), numpy=lambda x: np.log1p(np.exp(x)),
-           torch="nn.functional.softplus"),
-    Sample("softplus", ((3, 4),), {"beta": 2.0, "threshold": 1.0},
-           numpy=lambda x, beta, threshold: np.where(
-               x * beta > threshold, x, np.log1p(np.exp(beta * x)) / beta),
-           torch="nn.functional.softplus"),
+    Sample(
+        "logit",
+        (real((3, 4), 0, 1),),
+        {"eps": 0.2},
+        torch="logit",
+        numpy=lambda x, eps: np.log(np.clip(x, eps, 1 - eps) / (1 - np.clip(x, eps, 1 - eps))),
+    ),
+    Sample(
+        "softplus", ((3, 4),), numpy=lambda x: np.log1p(np.exp(x)), torch="nn.functional.softplus"
+    ),
+    Sample(
+        "softplus",
+        ((3, 4),),
+        {"beta": 2.0, "threshold": 1.0},
+        numpy=lambda x, beta, threshold: np.where(
+            x * beta > threshold, x, np.log1p(np.exp(beta * x)) / beta
+        ),
+        torch="nn.functional.softplus",
+    ),
     Sample("atan2", ((3, 4), (4,)), numpy=np.arctan2, torch="atan2", dtypes="f"),
     Sample("atan2", ((3, 4), (4,)), torch="atan2", dtypes="i"),
     Sample("hypot", ((3, 4), (4,)), numpy=np.hypot, torch="hypot"),

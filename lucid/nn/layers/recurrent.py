@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from lucid._core.op import TENSORS as T  # noqa: N814
+from lucid._core.op import TENSORS as T
 from lucid._core.tensor import Tensor, wrap
 from lucid.errors import ShapeError
 from lucid.nn import functional as F  # noqa: N812
 from lucid.nn import init
 from lucid.nn.layers.linear import new_parameter
 from lucid.nn.module import Module
+from lucid.nn.parameter import Parameter
 from lucid.nn.utils.rnn import PackedSequence
 from lucid.ops.recurrent import GATES, recurrent_layer
 
@@ -74,7 +75,8 @@ class RNNBase(Module):
                 raise ValueError(f"{caller}: {name} must be at least 1; got {value}")
         if not 0 <= proj_size < hidden_size:
             raise ValueError(
-                f"{caller}: proj_size must be less than hidden_size = {hidden_size}; got {proj_size}"
+                f"{caller}: proj_size must be less than hidden_size = {hidden_size}; "
+                f"got {proj_size}"
             )
         if dropout and num_layers == 1:
             warnings.warn(
@@ -95,6 +97,7 @@ class RNNBase(Module):
         for layer in range(num_layers):
             features = input_size if layer == 0 else out * (2 if bidirectional else 1)
             for direction in ("", "_reverse") if bidirectional else ("",):
+                shapes: dict[str, tuple[int, ...]]
                 shapes = {"weight_ih": (width, features), "weight_hh": (width, out)}
                 if bias:
                     shapes |= {"bias_ih": (width,), "bias_hh": (width,)}
@@ -175,7 +178,7 @@ class RNNBase(Module):
             if state.shape != expected:
                 raise ShapeError(f"{caller}: {name} must have shape {expected}; got {state.shape}")
             state = state if batched else T.reshape(state, (count, 1, size))
-            states.append(state if order is None else state[:, order])  # type: ignore[index]
+            states.append(state if order is None else state[:, order])
         return states[0], states[1] if with_c else None
 
     def _layers(self, x: Tensor, h: Tensor, c: Tensor | None, sizes: Any) -> tuple[Any, Any, Any]:
@@ -190,7 +193,7 @@ class RNNBase(Module):
                 out, *states = recurrent_layer(
                     x, h[i], None if c is None else c[i], weights, self.mode.lower(), sizes,
                     bool(i % directions),
-                )  # type: ignore[index]  # fmt: skip
+                )  # fmt: skip
                 outs.append(out)
                 last.append(tuple(states))
             x = outs[0] if directions == 1 else T.cat(outs, -1)
@@ -348,6 +351,11 @@ class RNNCellBase(Module):
         weight_ih, weight_hh, bias_ih, bias_hh: from the input and from the state.
     """
 
+    weight_ih: Parameter
+    weight_hh: Parameter
+    bias_ih: Parameter | None
+    bias_hh: Parameter | None
+
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool, num_chunks: int, device: Any = None,
         dtype: Any = None,
@@ -389,7 +397,8 @@ class RNNCellBase(Module):
             before.append(state if batched else T.reshape(state, (1, self.hidden_size)))
         weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
         x = T.reshape(input, (1, batch, self.input_size))
-        _, *after = recurrent_layer(x, before[0], before[1] if len(before) > 1 else None, weights, kind)  # type: ignore[arg-type]
+        h, c = (*before, None)[:2]
+        _, *after = recurrent_layer(x, h, c, weights, kind)  # type: ignore[arg-type]
         return after if batched else [T.reshape(state, (self.hidden_size,)) for state in after]
 
     def extra_repr(self) -> str:

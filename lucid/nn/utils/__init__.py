@@ -38,6 +38,6 @@ __all__ = [
     "grad_norm",
     "grad_report",
     "parameters_to_vector",
-    "vector_to_parameters",
     "rnn",
+    "vector_to_parameters",
 ]

@@ -158,7 +158,8 @@ class GradientMonitor:
         capacity: the number of steps that are kept, evenly spread over the run.
         window: the number of last steps that clip frequency and spikes refer to.
         threshold: the robust z-score from which a norm is a spike.
-        on_spike: called with every :class:`Spike`.
+        on_spike: called with every :class:`Spike`; one that lasts for several steps is reported
+            at the first.
         live: show the curves while training, in a Jupyter notebook as a picture that is updated
             in place, in a terminal as one line. Takes at most 2 % of the time.
 
@@ -213,6 +214,7 @@ class GradientMonitor:
         self._range = _Window(window, 1)
         self._last: dict[str, float] = {}  # of the last step, all but the modules
         self._pending: dict[str, float] = {}  # logged for the next step
+        self._alarmed: tuple[int, str] | None = None  # the last step with a spike, and its module
         self._streams: list[Stream] = []
         self._files: list[TextIO] = []
         self._attached: list[Callable[[], None]] = []
@@ -380,6 +382,10 @@ class GradientMonitor:
             self._alarm(Spike(step, name, size, usual, float(score)))
 
     def _alarm(self, spike: Spike) -> None:
+        goes_on = self._alarmed == (spike.step - 1, spike.module)
+        self._alarmed = (spike.step, spike.module)
+        if goes_on:
+            return
         self.spikes.append(spike)
         if self.on_spike is not None:
             self.on_spike(spike)
@@ -565,10 +571,12 @@ class GradientMonitor:
 
 
 def _named(parameters: Any) -> list[tuple[str, Tensor]]:
-    """``(name, tensor)`` pairs; a tensor without a name is called by its position."""
-    members = enumerate(_members(parameters, "GradientMonitor"))
-    pairs = [(place, *_split(member, place, "GradientMonitor")) for place, member in members]
-    return [(name or f"parameters[{place}]", tensor) for place, name, tensor in pairs]
+    """``(name, tensor)`` pairs, each tensor once; one without a name is called by its position."""
+    pairs: dict[int, tuple[str, Tensor]] = {}
+    for place, member in enumerate(_members(parameters, "GradientMonitor")):
+        name, tensor = _split(member, place, "GradientMonitor")
+        pairs.setdefault(id(tensor), (name or f"parameters[{place}]", tensor))
+    return list(pairs.values())
 
 
 def _plain(value: float) -> float | str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lucid._core.op import TENSORS as T  # noqa: N814
+from lucid._core.op import TENSORS as T
 from lucid._core.tensor import Tensor, wrap
 from lucid.errors import ShapeError
 
@@ -43,7 +43,7 @@ class PackedSequence(NamedTuple):
 
     def to(self, *args: Any, **kwargs: Any) -> PackedSequence:
         """The same with ``data`` of another dtype or device; see :meth:`lucid.Tensor.to`."""
-        data = self.data.to(*args, **kwargs)  # type: ignore[attr-defined]
+        data = self.data.to(*args, **kwargs)
         return self if data is self.data else self._replace(data=data)
 
     def cpu(self) -> PackedSequence:
@@ -123,7 +123,7 @@ def pack_padded_sequence(
     step = np.repeat(np.arange(len(sizes)), sizes)
     row = np.concatenate([np.arange(size) for size in sizes])
     row = row if order is None else order[row]
-    data = input[(row, step) if batch_first else (step, row)]  # type: ignore[index]
+    data = input[(row, step) if batch_first else (step, row)]
     sorted_indices = None if order is None else wrap(order)
     return PackedSequence(
         data, wrap(sizes.astype(np.int64)), sorted_indices, invert_permutation(sorted_indices)
@@ -164,7 +164,7 @@ def pad_packed_sequence(
         exists, place, lengths = exists[order], place[order], lengths[order]
     if not batch_first:
         exists, place = exists.T, place.T
-    padded = sequence.data[place]  # type: ignore[index]
+    padded = sequence.data[place]
     missing = ~exists.reshape(exists.shape + (1,) * (padded.ndim - 2))
     return T.masked_fill(padded, wrap(missing), padding_value), wrap(lengths.astype(np.int64))
 
@@ -190,7 +190,9 @@ def pad_sequence(
                 [4, 0, 0]])
     """
     if padding_side not in ("right", "left"):
-        raise ValueError(f"pad_sequence: padding_side must be 'right' or 'left'; got {padding_side!r}")
+        raise ValueError(
+            f"pad_sequence: padding_side must be 'right' or 'left'; got {padding_side!r}"
+        )
     found = list(sequences)
     if not found:
         raise ValueError("pad_sequence: sequences must not be empty")
@@ -205,12 +207,14 @@ def pad_sequence(
     return T.stack(padded, 0 if batch_first else 1)
 
 
-def unpad_sequence(padded_sequences: Tensor, lengths: Any, batch_first: bool = False) -> list[Tensor]:
+def unpad_sequence(
+    padded_sequences: Tensor, lengths: Any, batch_first: bool = False
+) -> list[Tensor]:
     """The sequences of a padded batch, each in its own length."""
     counts = _lengths(lengths, "unpad_sequence")
     if not batch_first:
-        padded_sequences = padded_sequences.transpose(0, 1)  # type: ignore[attr-defined]
-    return [padded_sequences[i, : int(count)] for i, count in enumerate(counts)]  # type: ignore[index]
+        padded_sequences = padded_sequences.transpose(0, 1)
+    return [padded_sequences[i, : int(count)] for i, count in enumerate(counts)]
 
 
 def pack_sequence(sequences: Sequence[Tensor], enforce_sorted: bool = True) -> PackedSequence:

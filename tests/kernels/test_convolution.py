@@ -1,0 +1,230 @@
+"""The convolution and pooling kernels against their NumPy references, in every geometry."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lucid
+from lucid._backend import convolution as reference
+from lucid._backend import pooling as pool_reference
+from lucid._kernels import convolution as kernels
+from lucid._kernels import pooling
+
+SIMD = ("baseline", "avx2", "avx512")
+
+
+def plain(monkeypatch):
+    """The references, without their way out to the kernels."""
+    monkeypatch.setattr(reference, "_compiled", lambda *_: False)
+    monkeypatch.setattr(pool_reference, "_compiled", lambda *_: False)
+
+
+@st.composite
+def geometries(draw, most=12):
+    ndim = draw(st.integers(1, 3))
+
+    def axes(low, high):
+        return tuple(draw(st.lists(st.integers(low, high), min_size=ndim, max_size=ndim)))
+
+    kernel, stride, dilation, padding = axes(1, 4), axes(1, 3), axes(1, 3), axes(0, 3)
+    sizes = tuple(
+        max(n, (k - 1) * d + 1 - 2 * p)
+        for n, k, d, p in zip(axes(1, most), kernel, dilation, padding, strict=True)
+    )
+    out = tuple(
+        (n + 2 * p - (k - 1) * d - 1) // s + 1
+        for n, k, d, p, s in zip(sizes, kernel, dilation, padding, stride, strict=True)
+    )
+    groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
+    channels = draw(st.integers(1, 4)), draw(st.sampled_from([1, 2, 3, 5, 7, 12, 13, 25]))
+    batch = draw(st.sampled_from([0, 1, 2, 3, 9]))
+    return batch, channels, sizes, out, kernel, stride, padding, dilation, groups
+
+
+def arrays(case, dtype):
+    batch, (ins, outs), sizes, out, kernel, *_, groups = case
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((batch, ins * groups, *sizes)).astype(dtype)
+    weight = rng.standard_normal((outs * groups, ins, *kernel)).astype(dtype)
+    bias = rng.standard_normal(outs * groups).astype(dtype)
+    g = rng.standard_normal((batch, outs * groups, *out)).astype(dtype)
+    return x, weight, bias, g
+
+
+def everything(module, case, dtype):
+    """Convolution, its transposes and the bias's gradient, by `module`."""
+    _, _, sizes, out, kernel, *rest = case
+    x, weight, bias, g = arrays(case, dtype)
+    back = np.ones(x.shape[1], dtype)
+    return (
+        module.convolution(x, weight, bias, out, *rest),
+        module.convolution_transpose(g, weight, back, sizes, *rest),
+        module.convolution_weight(x, g, kernel, *rest),
+        module.channel_sums(g),
+    )
+
+
+def close(found, expected, dtype):
+    for got, want in zip(found, expected, strict=True):
+        assert got.shape == want.shape
+        assert got.dtype == dtype
+        scale = max(1.0, float(np.abs(want).max(initial=0)))
+        np.testing.assert_allclose(got, want, rtol=0, atol=64 * np.finfo(dtype).eps * scale)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@settings(max_examples=120, deadline=None)
+@given(case=geometries())
+def test_every_geometry(dtype, case):
+    with pytest.MonkeyPatch.context() as patch:
+        plain(patch)
+        expected = everything(reference, case, np.float64)
+        if dtype == np.float32:  # the reference sees the same rounded inputs
+            expected = everything_of_rounded(case)
+    close(everything(kernels, case, dtype), expected, dtype)
+
+
+def everything_of_rounded(case):
+    class Rounded:
+        @staticmethod
+        def __getattr__(name):
+            routine = getattr(reference, name)
+            return lambda *args: routine(
+                *[
+                    a.astype(np.float32).astype(float) if isinstance(a, np.ndarray) else a
+                    for a in args
+                ]
+            )
+
+    return everything(Rounded(), case, np.float64)
+
+
+BLOCKS = [
+    # (batch, channels, sizes, out, kernel, stride, padding, dilation, groups): more than one block
+    (1, (2, 3), (5000,), (5000,), (3,), (1,), (1,), (1,), 1),
+    (2, (2, 13), (61, 67), (61, 67), (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    (1, (3, 5), (90, 70), (45, 35), (3, 3), (2, 2), (1, 1), (1, 1), 2),
+    (40, (70, 65), (4, 4), (4, 4), (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    (3, (1, 1), (20, 20), (20, 20), (5, 5), (1, 1), (2, 2), (1, 1), 24),
+    (2, (3, 4), (5, 20, 33), (5, 20, 33), (3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1), 1),
+    (2, (33, 40), (9, 9), (9, 9), (1, 1), (1, 1), (0, 0), (1, 1), 1),
+]
+
+
+@pytest.mark.parametrize("case", BLOCKS, ids=str)
+def test_blocks_groups_and_chunks(case, monkeypatch):
+    found = everything(kernels, case, np.float64)
+    plain(monkeypatch)
+    close(found, everything(reference, case, np.float64), np.float64)
+
+
+@pytest.mark.parametrize("case", BLOCKS, ids=str)
+def test_bits_do_not_depend_on_the_threads(case):
+    before = lucid.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 2):
+            lucid.set_num_threads(threads)
+            results.append(everything(kernels, case, np.float32))
+    finally:
+        lucid.set_num_threads(before)
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_strided_and_read_only_arrays():
+    case = (2, (3, 4), (7, 6), (7, 6), (3, 3), (1, 1), (1, 1), (1, 1), 1)
+    x, weight, bias, _ = arrays(case, np.float32)
+    expected = kernels.convolution(x, weight, bias, *case[3:4], *case[5:])
+    x.flags.writeable = False
+    for view in (
+        np.asfortranarray(x),
+        np.repeat(x, 2, 3)[..., ::2],
+        x[..., ::-1].copy()[..., ::-1],
+    ):
+        found = kernels.convolution(view, np.asfortranarray(weight), bias, *case[3:4], *case[5:])
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_values_that_are_not_finite_stay_where_they_are_seen():
+    x = np.zeros((1, 1, 6, 6), np.float32)
+    x[0, 0, 2, 3] = np.inf
+    out = kernels.convolution(
+        x, np.ones((1, 1, 3, 3), np.float32), None, (6, 6), (1, 1), (1, 1), (1, 1), 1
+    )
+    seen = np.zeros((6, 6), bool)
+    seen[1:4, 2:5] = True
+    np.testing.assert_array_equal(np.isinf(out[0, 0]), seen)
+    assert not np.isnan(out).any()
+
+
+# -------------------------------------------------------------------- pooling
+
+
+def pools(module, x, counts, kernel, stride, padding, dilation):
+    best, index = module.max_pool(x, counts, kernel, stride, padding, dilation)
+    plain_counts = tuple(
+        (n + 2 * p - k) // s + 1
+        for n, p, k, s in zip(x.shape[2:], padding, kernel, stride, strict=True)
+    )
+    out = [best, index]
+    if min(plain_counts) > 0:
+        for count_padding, divisor in ((True, 0.0), (False, 0.0), (True, 3.0)):
+            settings = (kernel, stride, padding, count_padding, divisor)
+            mean = module.avg_pool(x, plain_counts, *settings)
+            out += [mean, module.avg_pool_backward(mean, x.shape[2:], *settings)]
+    return out
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@settings(max_examples=80, deadline=None)
+@given(case=geometries(most=40), ties=st.booleans())
+def test_pooling(dtype, case, ties):
+    batch, (channels, _), sizes, counts, kernel, stride, padding, dilation, _ = case
+    padding = tuple(min(p, k // 2) for p, k in zip(padding, kernel, strict=True))
+    counts = tuple(
+        max((n + 2 * p - (k - 1) * d - 1) // s + 1, 1)
+        for n, k, d, p, s in zip(sizes, kernel, dilation, padding, stride, strict=True)
+    )
+    x = np.random.default_rng(0).standard_normal((batch, channels, *sizes)).astype(dtype)
+    if ties:
+        x = np.round(x)
+        x[x == 2] = -np.inf
+        x[x == -2] = np.nan
+    found = pools(pooling, x, counts, kernel, stride, padding, dilation)
+    with pytest.MonkeyPatch.context() as patch, np.errstate(invalid="ignore"):
+        plain(patch)
+        expected = pools(pool_reference, x, counts, kernel, stride, padding, dilation)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
+    for got, want in zip(found[2:], expected[2:], strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+# -------------------------------------------------------------------- levels
+
+
+@pytest.mark.parametrize("level", SIMD)
+def test_every_instruction_set(level):
+    code = (
+        "import numpy as np, pytest\n"
+        "from tests.kernels import test_convolution as t\n"
+        "with pytest.MonkeyPatch.context() as patch:\n"
+        "    for case in t.BLOCKS:\n"
+        "        found = t.everything(t.kernels, case, np.float32)\n"
+        "        patch.undo()\n"
+        "        t.plain(patch)\n"
+        "        t.close(found, t.everything_of_rounded(case), np.float32)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"LUCID_SIMD": level},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
