@@ -245,16 +245,17 @@ class Op:
             given.add(name)
             bound[place] = value
         for name, value in zip(names, bound, strict=True):
-            if value is _MISSING:
+            if value is MISSING:
                 raise TypeError(f"{self.name}: the argument {name!r} is missing")
         return bound
 
     def bind_given(self, **arguments: Any) -> list[Any]:
-        """`bind` for a function that spells its parameters out: `_MISSING` was not given."""
-        return self.bind((), {k: v for k, v in arguments.items() if v is not _MISSING})
+        """`bind` for a function that spells its parameters out: what was not given is `MISSING`."""
+        return self.bind((), {k: v for k, v in arguments.items() if v is not MISSING})
 
 
-_MISSING: Any = inspect.Parameter.empty
+MISSING: Any = inspect.Parameter.empty
+"""Stands for an argument that was not given."""
 
 _SPELLINGS = {
     "axis": "dim", "keepdims": "keepdim", "axes": "dims", "a": "x", "b": "y", "input": "x",
@@ -561,8 +562,8 @@ def _unary(kernel: Callable[..., Any] | None, floating: bool, declared: Callable
         plan = op.plan(1)
         return plan
 
-    def call(x: Any = _MISSING, input: Any = _MISSING) -> Tensor:
-        if input is not _MISSING:
+    def call(x: Any = MISSING, input: Any = MISSING) -> Tensor:
+        if input is not MISSING:
             (x,) = op.bind_given(x=x, input=input)
         try:
             a = x._data
@@ -610,9 +611,9 @@ def _binary(kernel: Callable[..., Any] | None, floating: bool, declared: Callabl
 
     def make(unknown: Callable[..., Any]) -> Any:
         def call(
-            x: Any = _MISSING, y: Any = _MISSING, input: Any = _MISSING, other: Any = _MISSING
+            x: Any = MISSING, y: Any = MISSING, input: Any = MISSING, other: Any = MISSING
         ) -> Tensor:
-            if input is not _MISSING or other is not _MISSING:
+            if input is not MISSING or other is not MISSING:
                 x, y = op.bind_given(x=x, y=y, input=input, other=other)
             try:
                 a, b = x._data, y._data
@@ -688,7 +689,7 @@ def _scalar_operands(op: Op, x: Any, y: Any) -> tuple[Any, Any, Any, Any]:
 
     ``(None, what is wrong, None, None)`` where an operand is something else.
     """
-    if x is _MISSING or y is _MISSING:
+    if x is MISSING or y is MISSING:
         op.bind_given(x=x, y=y)
     if isinstance(x, Tensor):
         tensor, other, name = x, y, "y"

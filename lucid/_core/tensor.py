@@ -26,6 +26,7 @@ else:
     Methods = object  # the methods themselves are attached by lucid.ops.methods
 
 _new = object.__new__
+_NUMPY_TAKES_DLPACK_VERSIONS = np.lib.NumpyVersion(np.__version__) >= "2.1.0"
 
 
 class Tensor(Methods):
@@ -348,6 +349,8 @@ class Tensor(Methods):
                 "__dlpack__: a recorded graph needs the tensor's values, and a write from outside "
                 "would falsify its gradients; pass copy=True, or use clone() or numpy()"
             )
+        if not _NUMPY_TAKES_DLPACK_VERSIONS:
+            return array.__dlpack__()
         return array.__dlpack__(max_version=max_version, dl_device=dl_device)
 
     def __dlpack_device__(self) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import numpy as np
 from lucid._backend import B
 from lucid._core import dtype as dtypes
 from lucid._core.inplace import in_place
-from lucid._core.op import ARRAYS, binary, operation, unary
+from lucid._core.op import ARRAYS, MISSING, binary, operation, unary
 from lucid._core.tensor import Tensor
 from lucid.ops.functions import conjugated, is_complex
 
@@ -482,10 +482,9 @@ def _with_alpha(two: Any) -> Any:
     """The function with ``alpha=`` of an operation that operators take with two operands."""
 
     @functools.wraps(two)
-    def call(*args: Any, alpha: Any = 1, **kwargs: Any) -> Tensor:
-        if kwargs or len(args) != 2:
-            args = two.op.bind(args, kwargs)
-        x, y = args
+    def call(x: Any = MISSING, y: Any = MISSING, /, *, alpha: Any = 1, **kwargs: Any) -> Tensor:
+        if kwargs or y is MISSING:
+            x, y = two.op.bind(tuple(z for z in (x, y) if z is not MISSING), kwargs)
         if alpha == 1:
             return two(x, y)
         if isinstance(alpha, float) and all(
@@ -503,10 +502,11 @@ def _with_rounding(exact: Any, down: Any, to_zero: Any) -> Any:
     """The function with ``rounding_mode=`` of true division and the two rounded ones."""
 
     @functools.wraps(exact)
-    def call(*args: Any, rounding_mode: str | None = None, **kwargs: Any) -> Tensor:
-        if kwargs or len(args) != 2:
-            args = exact.op.bind(args, kwargs)
-        x, y = args
+    def call(
+        x: Any = MISSING, y: Any = MISSING, /, *, rounding_mode: str | None = None, **kwargs: Any
+    ) -> Tensor:
+        if kwargs or y is MISSING:
+            x, y = exact.op.bind(tuple(z for z in (x, y) if z is not MISSING), kwargs)
         if rounding_mode is None:
             return exact(x, y)
         if rounding_mode == "floor":
