@@ -58,7 +58,7 @@ def cases(library: str) -> dict[str, Any]:
         from torch import nn
 
         clip, settings = nn.utils.clip_grad_norm_, {"fused": True}
-    F = nn.functional  # noqa: N806
+    F = nn.functional
 
     found: dict[str, Any] = {}
     for name, row in MODELS.items():
@@ -68,7 +68,9 @@ def cases(library: str) -> dict[str, Any]:
             print(f"skipped in {library}: {name} ({missing})", file=sys.stderr)
             continue
         optimizer = lib.optim.AdamW(model.parameters(), lr=1e-3, **settings)
-        found[step_name(name)] = _step(model, optimizer, F.cross_entropy, clip, *row.data(lib, row.batch))
+        found[step_name(name)] = _step(
+            model, optimizer, F.cross_entropy, clip, *row.data(lib, row.batch)
+        )
         for batch in INFERENCE_BATCHES:
             found[inference_name(name, batch)] = _inference(
                 row.make(nn, F, lib).eval(), lib.no_grad, row.data(lib, batch)[0]
@@ -118,7 +120,10 @@ def _there_and_back(function: Any, inputs: tuple[Any, ...]) -> Any:
 
 
 def _one(function: str, *shape: int) -> Any:
-    return lambda lib, F: (getattr(lib, function, None) or getattr(F, function), (lib.randn(*shape),))
+    return lambda lib, F: (
+        getattr(lib, function, None) or getattr(F, function),
+        (lib.randn(*shape),),
+    )
 
 
 MEGA = 1 << 20

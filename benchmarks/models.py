@@ -17,7 +17,7 @@ VOCABULARY = 65
 
 
 def mlp(*sizes: int) -> Callable[..., Any]:
-    def make(nn: Any, F: Any, lib: Any) -> Any:  # noqa: N803
+    def make(nn: Any, F: Any, lib: Any) -> Any:
         class MLP(nn.Module):
             def __init__(self) -> None:
                 super().__init__()
@@ -34,7 +34,7 @@ def mlp(*sizes: int) -> Callable[..., Any]:
     return make
 
 
-def cnn(nn: Any, F: Any, lib: Any) -> Any:  # noqa: N803
+def cnn(nn: Any, F: Any, lib: Any) -> Any:
     return nn.Sequential(
         nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
@@ -42,7 +42,7 @@ def cnn(nn: Any, F: Any, lib: Any) -> Any:  # noqa: N803
     )  # fmt: skip
 
 
-def resnet20(nn: Any, F: Any, lib: Any) -> Any:  # noqa: N803
+def resnet20(nn: Any, F: Any, lib: Any) -> Any:
     """He et al. 2016, "Deep residual learning for image recognition", section 4.2."""
 
     def convolution(inputs, outputs, size, stride):
@@ -74,7 +74,7 @@ def resnet20(nn: Any, F: Any, lib: Any) -> Any:  # noqa: N803
 
 
 def recurrent(kind: str) -> Callable[..., Any]:
-    def make(nn: Any, F: Any, lib: Any) -> Any:  # noqa: N803
+    def make(nn: Any, F: Any, lib: Any) -> Any:
         class CharacterModel(nn.Module):
             def __init__(self) -> None:
                 super().__init__()
@@ -90,7 +90,7 @@ def recurrent(kind: str) -> Callable[..., Any]:
     return make
 
 
-def gpt(nn: Any, F: Any, lib: Any) -> Any:  # noqa: N803
+def gpt(nn: Any, F: Any, lib: Any) -> Any:
     width, layers, heads, length = 192, 4, 6, 128
 
     class Block(nn.Module):

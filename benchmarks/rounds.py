@@ -140,7 +140,7 @@ def table(
     targets: dict[str, float] | None = None,
     extra: tuple[str, dict[str, str]] | None = None,
 ) -> str:
-    """The results as a table in Markdown; ``extra``: a last column's title, and its text per case."""
+    """The results as a table in Markdown; ``extra``: a last column's title and texts."""
     header = ["case", "lucid", "PyTorch", "ratio (quartiles)", "at least"]
     rows = [[*header, extra[0]] if extra else header]
     rows.append(["---"] * len(rows[0]))

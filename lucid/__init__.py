@@ -6,7 +6,7 @@ Tensors with automatic differentiation (:mod:`lucid.autograd`), neural networks
 
 from math import e, inf, nan, pi
 
-from lucid import autograd, data, datasets, errors, linalg, nn, optim, random
+from lucid import autograd, data, datasets, errors, linalg, memory, nn, optim, random
 from lucid._core.device import device
 from lucid._core.dtype import (
     bool_,
@@ -113,7 +113,7 @@ from lucid.ops.creation import (
 )
 from lucid.ops.decompositions import cholesky, det, inverse, logdet, matrix_power, pinv, qr, slogdet
 from lucid.ops.einsum import einsum
-from lucid.ops.forms import add, div, divide, sub, subtract
+from lucid.ops.forms import add, div, divide, pow, sub, subtract
 from lucid.ops.functions import (
     acos,
     acos_,
@@ -305,7 +305,6 @@ from lucid.ops.pointwise import (
     neg_,
     negative,
     positive,
-    pow,
     real,
     reciprocal,
     reciprocal_,
@@ -385,6 +384,7 @@ from lucid.ops.shape import (
     broadcast_to,
     diagonal,
     flatten,
+    expand,
     moveaxis,
     movedim,
     permute,
@@ -397,7 +397,9 @@ from lucid.ops.shape import (
     transpose,
     unflatten,
     unsqueeze,
+    view,
 )
+<<<<<<< HEAD
 from lucid.ops.sorting import (
     argsort,
     argwhere,
@@ -414,4 +416,40 @@ from lucid.ops.sorting import (
     topk,
     unique,
     unique_consecutive,
+=======
+from lucid.ops.join import (
+    cartesian_prod,
+    cat,
+    chunk,
+    column_stack,
+    combinations,
+    concat,
+    concatenate,
+    diag,
+    diag_embed,
+    diagflat,
+    dsplit,
+    dstack,
+    flip,
+    fliplr,
+    flipud,
+    hsplit,
+    hstack,
+    pad,
+    repeat,
+    repeat_interleave,
+    roll,
+    rot90,
+    row_stack,
+    split,
+    split_with_sizes,
+    stack,
+    tensor_split,
+    tile,
+    tril,
+    triu,
+    unbind,
+    vsplit,
+    vstack,
+>>>>>>> review
 )

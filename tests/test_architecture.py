@@ -17,7 +17,7 @@ PACKAGE = ROOT / "lucid"
 LAYERS = [
     {"_kernels", "errors"},
     {"_core", "_backend"},
-    {"ops", "config", "_extras"},
+    {"ops", "config", "memory", "_extras"},
     {"random", "linalg", "autograd"},
     {"nn", "data"},
     {"optim", "io", "datasets"},

@@ -44,14 +44,19 @@ def _places(kernel: Sizes) -> itertools.product:
     return itertools.product(*map(range, kernel))
 
 
-def _padded(x: Array, size: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Array:
+def _padded(
+    x: Array, size: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
+) -> Array:
     """``x`` with zeros around it, just as large as the windows of ``size`` positions reach."""
-    reach = [(n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(size, stride, kernel, dilation, strict=True)]
+    reach = [
+        (n - 1) * s + (k - 1) * d + 1
+        for n, s, k, d in zip(size, stride, kernel, dilation, strict=True)
+    ]
     after = [max(r - p - n, 0) for r, p, n in zip(reach, padding, x.shape[2:], strict=True)]
     return np.pad(x, [(0, 0), (0, 0), *zip(padding, after, strict=True)])
 
 
-def _window(place: Sizes, size: Sizes, stride: Sizes, dilation: Sizes) -> tuple[slice, ...]:
+def _window(place: Sizes, size: Sizes, stride: Sizes, dilation: Sizes) -> Any:
     """What one place of the kernel sees of the padded image."""
     return (
         ...,
@@ -94,7 +99,9 @@ def convolution_transpose(
 ) -> Array:  # fmt: skip
     """The transpose of :func:`convolution` in its image."""
     if _compiled(x, weight):
-        return kernels.convolution_transpose(x, weight, bias, size, stride, padding, dilation, groups)
+        return kernels.convolution_transpose(
+            x, weight, bias, size, stride, padding, dilation, groups
+        )
     kernel, seen = weight.shape[2:], x.shape[2:]
     source, taps = _grouped(x, groups, 1), _grouped(weight, groups, 0)
     channels = groups * weight.shape[1]
@@ -106,8 +113,8 @@ def convolution_transpose(
             image[_window(place, seen, stride, dilation)] += np.einsum(
                 "ngo...,goi->ngi...", source, taps[(..., *place)]
             )
-    inner = (slice(p, p + n) for p, n in zip(padding, size, strict=True))
-    out = padded[(..., *inner)]
+    inner: Any = (..., *[slice(p, p + n) for p, n in zip(padding, size, strict=True)])
+    out = padded[inner]
     return np.ascontiguousarray(out) if bias is None else out + bias.reshape(-1, *[1] * len(size))
 
 

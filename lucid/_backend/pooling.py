@@ -49,7 +49,13 @@ def _ranges(
 
 
 def unfold_windows(
-    x: Array, counts: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, fill: float
+    x: Array,
+    counts: Sizes,
+    kernel: Sizes,
+    stride: Sizes,
+    padding: Sizes,
+    dilation: Sizes,
+    fill: float,
 ) -> Array:
     """All windows: shape (..., *kernel, *counts)."""
     axes = len(kernel)
@@ -148,7 +154,9 @@ def avg_pool(
     size = x.shape[x.ndim - axes :]
     windows = unfold_windows(x, counts, kernel, stride, padding, (1,) * axes, 0)
     total = windows.sum(axis=tuple(range(x.ndim - axes, x.ndim)))
-    return (total / _share(counts, size, kernel, stride, padding, count_padding, divisor)).astype(x.dtype)
+    return (total / _share(counts, size, kernel, stride, padding, count_padding, divisor)).astype(
+        x.dtype
+    )
 
 
 def avg_pool_backward(

@@ -50,10 +50,10 @@ def backward(
         >>> x.grad
         tensor([2., 4.])
     """
-    roots = _roots(_sequence(tensors), grad_tensors, "backward", create_graph)
+    roots = _roots(_sequence(tensors, "backward"), grad_tensors, "backward", create_graph)
     targets = None
     if inputs is not None:
-        targets = _sequence(inputs)
+        targets = _sequence(inputs, "backward")
         if not targets:
             raise RuntimeError(
                 "backward: inputs must not be empty; leave it out to reach all leaves"
@@ -96,9 +96,9 @@ def grad(
         raise ValueError(
             "grad: materialize_grads=True allows unused inputs; got allow_unused=False"
         )
-    targets = _sequence(inputs)
+    targets = _sequence(inputs, "grad")
     _check_inputs(targets, "grad")
-    roots = _roots(_sequence(outputs), grad_outputs, "grad", create_graph)
+    roots = _roots(_sequence(outputs, "grad"), grad_outputs, "grad", create_graph)
     retain = create_graph if retain_graph is None else retain_graph
     found = _run(roots, [edge_of(x) for x in targets], retain, create_graph)
     results: list[Tensor | None] = []
@@ -115,11 +115,15 @@ def grad(
     return tuple(results)
 
 
-def _sequence(tensors: Any) -> list[Tensor]:
-    found = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+def _sequence(tensors: Any, caller: str) -> list[Tensor]:
+    if isinstance(tensors, Tensor):
+        return [tensors]
+    if not hasattr(tensors, "__iter__"):
+        raise TypeError(f"{caller}: expected a Tensor or several; got {type(tensors).__name__}")
+    found = list(tensors)
     for i, x in enumerate(found):
         if not isinstance(x, Tensor):
-            raise TypeError(f"backward: expected Tensors; got {type(x).__name__} at position {i}")
+            raise TypeError(f"{caller}: expected Tensors; got {type(x).__name__} at position {i}")
     return found
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lucid._core.grad_mode import mode
-from lucid._core.op import TENSORS, Op, Plan, _operand, record
+from lucid._core.op import TENSORS, Op, Plan, _operand, explained, record
 from lucid._core.tape import new_memory
 from lucid._core.tensor import Tensor, edge_of, memory_of, view_chain, wrap
 
@@ -44,16 +44,20 @@ def in_place(operation: Any, write: Callable[..., None] | None = None) -> Any:
         kept = arrays
         if plan is not None and any(index == 0 for _, index, _ in plan.tracked):
             kept = [arrays[0].copy(), *arrays[1:]]  # the rules need what is overwritten
-        if write is None:
-            _copy_over(op, x._data, op.forward(*arrays, *attributes))
-        else:
-            write(*arrays, *attributes)
+        try:
+            if write is None:
+                _copy_over(op, x._data, op.forward(*arrays, *attributes))
+            else:
+                write(*arrays, *attributes)
+        except (ValueError, OverflowError) as error:
+            raise explained(f"{op.name}_", arrays, error) from None
         before = memory.version
         memory.version += 1
         if plan is not None:
             _replace_node(plan, x, edges, inputs, kept, attributes, before)
         return x
 
+    call.op = op  # type: ignore[attr-defined]
     call.__name__ = call.__qualname__ = f"{op.name}_"
     call.__doc__ = f"In-place :func:`lucid.{op.name}`: overwrites and returns ``x``."
     return call
@@ -137,8 +141,7 @@ def _replace_node(
         for version, (_, index, _) in zip(node.versions, plan.tracked, strict=True)
     )  # fmt: skip
     if x._view is None:
-        x._node, x._requires_grad = node, True
-        x._generation += 1
+        _continue_from(x, node)
         return
     base = x._base
     assert base is not None
@@ -147,5 +150,14 @@ def _replace_node(
     whole = wrap(base._data)
     plan = write_view.plan(2 + (edges[0] is not None))
     record(plan, edges, (base, x), (base._data, x._data), (view_chain(x),), whole)
-    base._node, base._requires_grad = whole._node, True
-    base._generation += 1
+    _continue_from(base, whole._node)
+
+
+def _continue_from(tensor: Tensor, node: Any) -> None:
+    """Gives a tensor that is no view the node of its new contents."""
+    tensor._node, tensor._requires_grad = node, True
+    tensor._generation += 1
+    if tensor._retains_grad is not None:  # the gradient to keep is that of the new contents
+        tensor._retains_grad.remove()
+        tensor._retains_grad = None
+        tensor.retain_grad()

@@ -43,6 +43,7 @@ from lucid._core.tensor import (
     to_array,
     wrap,
 )
+from lucid.errors import ShapeError
 
 _new_tensor = object.__new__
 _float32 = dtypes.float32
@@ -157,7 +158,9 @@ class Op:
         "inputs",
         "joint",
         "name",
+        "operator",
         "plans",
+        "required",
         "rules",
         "variadic",
         "view",
@@ -179,6 +182,10 @@ class Op:
         count = 0 if inputs is None else inputs
         first = 1 if inputs is None else inputs
         self.inputs = names[:count]
+        # A bit per input that may not be None: those annotated as arrays and nothing else.
+        self.required = sum(
+            1 << i for i, p in enumerate(parameters[:count]) if p.annotation == "Array"
+        )
         self.attributes = names[first:]
         self.defaults = tuple(p.default for p in parameters)
         self.floating = floating
@@ -188,6 +195,7 @@ class Op:
         self.differentiable = False
         self.plans: dict[Any, Plan] = {}
         self.call: Callable[..., Any] = declared
+        self.operator: Callable[..., Any] = declared
         if self.name in OPS:
             raise TypeError(f"the operation {self.name} is declared twice")
         OPS[self.name] = self
@@ -222,25 +230,35 @@ class Op:
         if len(args) > len(names):
             raise TypeError(f"{self.name}: takes at most {len(names)} arguments; got {len(args)}")
         bound = [*args, *self.defaults[len(args) :]]
+        given: set[str] = set()
         for key, value in kwargs.items():
+            if key == "out" and value is None:
+                continue  # np.sum(tensor) and the like pass it on
             name = _SPELLINGS.get(key, key) if key not in names else key
             if name not in names:
                 raise TypeError(
                     f"{self.name}: has no argument {key!r}; its arguments are {', '.join(names)}"
                 )
             place = names.index(name)
-            if place < len(args):
+            if place < len(args) or name in given:
                 raise TypeError(f"{self.name}: the argument {key!r} was given twice")
+            given.add(name)
             bound[place] = value
         for name, value in zip(names, bound, strict=True):
-            if value is inspect.Parameter.empty:
+            if value is _MISSING:
                 raise TypeError(f"{self.name}: the argument {name!r} is missing")
         return bound
 
+    def bind_given(self, **arguments: Any) -> list[Any]:
+        """`bind` for a function that spells its parameters out: `_MISSING` was not given."""
+        return self.bind((), {k: v for k, v in arguments.items() if v is not _MISSING})
+
+
+_MISSING: Any = inspect.Parameter.empty
 
 _SPELLINGS = {
     "axis": "dim", "keepdims": "keepdim", "axes": "dims", "a": "x", "b": "y", "input": "x",
-    "self": "x", "other": "y", "tensor": "x",
+    "self": "x", "other": "y", "exponent": "y", "tensor": "x",
 }  # fmt: skip
 
 
@@ -352,6 +370,9 @@ def apply(op: Op, inputs: Sequence[Any], attributes: Sequence[Any]) -> Any:
     try:
         for x in inputs:
             if x is None:
+                if bit & op.required:
+                    name = op.inputs[len(arrays)]
+                    raise TypeError(f"{op.name}: {name} must be a Tensor; got None")
                 arrays.append(None)
             else:
                 arrays.append(x._data)
@@ -365,7 +386,10 @@ def apply(op: Op, inputs: Sequence[Any], attributes: Sequence[Any]) -> Any:
         return apply(op, whole, attributes)
     if op.floating:
         arrays = [_as_floating(x) for x in arrays]
-    out = op.forward(arrays, *attributes) if op.variadic else op.forward(*arrays, *attributes)
+    try:
+        out = op.forward(arrays, *attributes) if op.variadic else op.forward(*arrays, *attributes)
+    except (ValueError, OverflowError) as error:
+        raise explained(op.name, arrays, error) from None
     if type(out) is tuple:
         return _finish_multiple(op, inputs, arrays, attributes, out, which)
     result = wrap(out if type(out) is np.ndarray else np.asarray(out))
@@ -537,10 +561,13 @@ def _unary(kernel: Callable[..., Any] | None, floating: bool, declared: Callable
         plan = op.plan(1)
         return plan
 
-    def call(x: Tensor) -> Tensor:
+    def call(x: Any = _MISSING, input: Any = _MISSING) -> Tensor:
+        if input is not _MISSING:
+            (x,) = op.bind_given(x=x, input=input)
         try:
             a = x._data
         except AttributeError:
+            op.bind_given(x=x)
             raise TypeError(f"{op.name}: x must be a Tensor; got {_type_name(x)}") from None
         if floating and a.dtype is not _float32 and a.dtype.kind not in "fc":
             a = a.astype(dtypes.get_default_dtype())
@@ -581,61 +608,103 @@ def _binary(kernel: Callable[..., Any] | None, floating: bool, declared: Callabl
         plans[which] = plan = op.plan(which)
         return plan
 
-    def call(x: Any, y: Any) -> Tensor:
-        try:
-            a, b = x._data, y._data
-        except AttributeError:
-            x, y, a, b = _scalar_operands(op, x, y)
-        else:
-            if a.dtype is not b.dtype:
-                a, b = _meet(a, b)
-        if floating:
-            a, b = _as_floating(a), _as_floating(b)
-        out = forward(a, b)
-        if type(out) is not np.ndarray:
-            out = np.asarray(out)
-        result = _new_tensor(Tensor)  # `wrap`, spelled out
-        result._data = out
-        result._requires_grad = False
-        result._node = result._grad = result._memory = result._base = None
-        if x._base is not None:
-            refresh(x)
-        if y._base is not None:
-            refresh(y)
-        which = x._requires_grad + 2 * y._requires_grad
-        if which and mode.recording and op.differentiable:
-            record(
-                plans[which] or _plan(which),
-                (
-                    (x if x._node is None else x._node) if which & 1 else None,
-                    (y if y._node is None else y._node) if which & 2 else None,
-                ),
-                (x, y),
-                (a, b),
-                (),
-                result,
-            )
-        return result
+    def make(unknown: Callable[..., Any]) -> Any:
+        def call(
+            x: Any = _MISSING, y: Any = _MISSING, input: Any = _MISSING, other: Any = _MISSING
+        ) -> Tensor:
+            if input is not _MISSING or other is not _MISSING:
+                x, y = op.bind_given(x=x, y=y, input=input, other=other)
+            try:
+                a, b = x._data, y._data
+            except AttributeError:
+                x, y, a, b = _scalar_operands(op, x, y)
+                if x is None:
+                    return unknown(op, y)
+            else:
+                if a.dtype is not b.dtype:
+                    a, b = _meet(a, b)
+            if floating:
+                a, b = _as_floating(a), _as_floating(b)
+            try:
+                out = forward(a, b)
+            except (ValueError, OverflowError) as error:
+                raise explained(op.name, (a, b), error) from None
+            if type(out) is not np.ndarray:
+                out = np.asarray(out)
+            result = _new_tensor(Tensor)  # `wrap`, spelled out
+            result._data = out
+            result._requires_grad = False
+            result._node = result._grad = result._memory = result._base = None
+            if x._base is not None:
+                refresh(x)
+            if y._base is not None:
+                refresh(y)
+            which = x._requires_grad + 2 * y._requires_grad
+            if which and mode.recording and op.differentiable:
+                record(
+                    plans[which] or _plan(which),
+                    (
+                        (x if x._node is None else x._node) if which & 1 else None,
+                        (y if y._node is None else y._node) if which & 2 else None,
+                    ),
+                    (x, y),
+                    (a, b),
+                    (),
+                    result,
+                )
+            return result
 
-    return _publish(op, call, declared)
+        return call
+
+    # As an operator it leaves an operand that it does not know to that operand's own methods.
+    op.operator = make(lambda op, refusal: NotImplemented)
+    return _publish(op, make(_refuse), declared)
+
+
+def _refuse(op: Op, refusal: str) -> Any:
+    raise TypeError(f"{op.name}: {refusal}")
+
+
+def explained(name: str, arrays: Sequence[Any], error: Exception) -> Exception:
+    """NumPy's complaint about operands, in lucid's form; an error that is lucid's own as it is."""
+    if isinstance(error, OverflowError):
+        return OverflowError(f"{name}: a number is out of range: {error}")
+    shapes = [np.shape(x) for x in arrays if x is not None]
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        if type(error) is ValueError and "broadcast" in str(error):
+            found = " and ".join(str(shape) for shape in shapes)
+            return ShapeError(f"{name}: the operands must broadcast together; got {found}")
+    return error
 
 
 _SCALAR = wrap(np.zeros(()))
 """Stands in for a Python scalar where only the tape is concerned: it needs no gradient."""
 
 
-def _scalar_operands(op: Op, x: Any, y: Any) -> tuple[Tensor, Tensor, Any, Any]:
-    """A binary operation's operands where one is a Python scalar or an array."""
+def _scalar_operands(op: Op, x: Any, y: Any) -> tuple[Any, Any, Any, Any]:
+    """A binary operation's operands where one is a Python scalar or an array.
+
+    ``(None, what is wrong, None, None)`` where an operand is something else.
+    """
+    if x is _MISSING or y is _MISSING:
+        op.bind_given(x=x, y=y)
     if isinstance(x, Tensor):
-        a, b = _with_scalar(x._data, y, op, "y")
-        return x, _SCALAR, a, b
-    if isinstance(y, Tensor):
-        b, a = _with_scalar(y._data, x, op, "x")
-        return _SCALAR, y, a, b
-    raise TypeError(f"{op.name}: x must be a Tensor; got {_type_name(x)}")
+        tensor, other, name = x, y, "y"
+    elif isinstance(y, Tensor):
+        tensor, other, name = y, x, "x"
+    else:
+        return None, f"x must be a Tensor; got {_type_name(x)}", None, None
+    pair = _with_scalar(tensor._data, other, op)
+    if pair is None:
+        wrong = f"{name} must be a Tensor, a Python number or a NumPy array"
+        return None, f"{wrong}; got {_type_name(other)}", None, None
+    a, b = pair
+    return (x, _SCALAR, a, b) if tensor is x else (_SCALAR, y, b, a)
 
 
-def _with_scalar(array: np.ndarray, other: Any, op: Op, name: str) -> tuple[Any, Any]:
+def _with_scalar(array: np.ndarray, other: Any, op: Op) -> tuple[Any, Any] | None:
     kind = type(other)
     if isinstance(other, np.generic) and not isinstance(other, (float, complex)):
         other = other.item()
@@ -647,10 +716,7 @@ def _with_scalar(array: np.ndarray, other: Any, op: Op, name: str) -> tuple[Any,
         return array, other if kind in (float, int, bool, complex) else other.item()
     if isinstance(other, np.ndarray):
         return _meet(array, to_array(other, None, op.name, copy=False))
-    raise TypeError(
-        f"{op.name}: {name} must be a Tensor, a Python number or a NumPy array; "
-        f"got {_type_name(other)}"
-    )
+    return None
 
 
 def _meet(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

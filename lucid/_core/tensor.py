@@ -65,7 +65,7 @@ class Tensor(Methods):
     _generation = 0  # of a base: how often an in-place write has replaced its node
     _hooks: list[Any] | None = None
     _accumulate_hooks: list[Any] | None = None
-    _retains_grad = False
+    _retains_grad: RemovableHandle | None = None
 
     # NumPy then leaves `array + tensor` to Tensor.__radd__.
     __array_priority__ = 1000
@@ -112,7 +112,14 @@ class Tensor(Methods):
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or one dimension of it (a method, as in PyTorch; the count is ``numel()``)."""
-        return self._data.shape if dim is None else self._data.shape[dim]
+        if dim is None:
+            return self._data.shape
+        try:
+            return self._data.shape[dim]
+        except IndexError:
+            raise IndexError(
+                f"size: dim {dim} is out of range for the shape {self.shape}"
+            ) from None
 
     def dim(self) -> int:
         return self._data.ndim
@@ -209,15 +216,14 @@ class Tensor(Methods):
 
     @property
     def retains_grad(self) -> bool:
-        return self._retains_grad
+        return self._retains_grad is not None
 
     def retain_grad(self) -> None:
         """Keeps ``.grad`` of this non-leaf tensor in the coming backward pass."""
         if not self.requires_grad:
             raise RuntimeError("retain_grad: the tensor does not require grad")
-        if self._node is None or self._retains_grad:
+        if self._node is None or self._retains_grad is not None:
             return
-        self._retains_grad = True
         ref = weakref.ref(self)
 
         def keep(gradient: Tensor) -> None:
@@ -225,7 +231,7 @@ class Tensor(Methods):
             if tensor is not None:
                 tensor._grad = gradient if tensor._grad is None else tensor._grad + gradient
 
-        self._node.register_hook(keep)
+        self._retains_grad = self._node.register_hook(keep)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Calls ``hook(gradient)`` whenever this tensor's gradient is computed.
@@ -336,6 +342,12 @@ class Tensor(Methods):
         array = self.numpy()
         if copy:
             array = array.copy()
+        elif self._data.flags.writeable and not array.flags.writeable:
+            # Not every library heeds DLPack's read-only flag.
+            raise BufferError(
+                "__dlpack__: a recorded graph needs the tensor's values, and a write from outside "
+                "would falsify its gradients; pass copy=True, or use clone() or numpy()"
+            )
         return array.__dlpack__(max_version=max_version, dl_device=dl_device)
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -368,9 +380,12 @@ class Tensor(Methods):
         return complex(self.item())
 
     def __index__(self) -> int:
-        if self._data.dtype.kind not in "iub":
-            raise TypeError(f"only integer tensors can be an index; got dtype {self.dtype}")
-        return int(self.item())
+        if self._data.dtype.kind not in "iub" or self._data.size != 1:
+            raise TypeError(
+                "index: only an integer tensor of one element can be an index; "
+                f"got dtype {self.dtype} and shape {self.shape}"
+            )
+        return int(self._data.item())
 
     def __bool__(self) -> bool:
         if self._data.size != 1:
@@ -607,7 +622,8 @@ def to_array(data: Any, dtype: Any, caller: str, copy: bool) -> np.ndarray:
             raise TypeError(f"{caller}: data must be numeric; got an array of dtype {array.dtype}")
         array = array.astype(array.dtype.newbyteorder("="))
     if wanted is not None and array.dtype != wanted:
-        return array.astype(wanted)
+        with np.errstate(all="ignore"):  # as `cast`
+            return array.astype(wanted)
     array = dtypes.canonical(array)
     if type(array) is not np.ndarray:
         array = array.view(np.ndarray)
@@ -625,7 +641,9 @@ def _from_python(data: Any, wanted: Any, caller: str) -> tuple[np.ndarray, Any]:
         ) from None
     except OverflowError as error:
         raise OverflowError(f"{caller}: {error}") from None
-    if array.dtype == object or array.dtype.kind not in "biufc":
+    if array.dtype == object and all(isinstance(x, (int, float)) for x in array.ravel()):
+        raise OverflowError(f"{caller}: data must fit 64 bits; got {max(array.ravel(), key=abs)}")
+    if array.dtype.kind not in "biufc":
         raise TypeError(
             f"{caller}: data must be a number, a nested sequence of numbers, an array or a "
             f"tensor; got {_kind(data)}"
@@ -647,7 +665,7 @@ def _unwrap(data: Any, caller: str) -> tuple[Any, bool]:
     if isinstance(data, Tensor):
         return data._data, True
     if isinstance(data, (list, tuple)):
-        if not data or isinstance(data[0], (bool, int, float, complex)):
+        if not data or type(data[0]) in (bool, int, float, complex):
             return data, False
         pairs = [_unwrap(item, caller) for item in data]
         return [item for item, _ in pairs], any(typed for _, typed in pairs)

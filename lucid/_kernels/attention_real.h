@@ -19,46 +19,64 @@
 #define LANES (64 / (ptrdiff_t)sizeof(real)) /* sums have so many parts at every level */
 #define LEAST(x, y) ((x) < (y) ? (x) : (y))
 #define HEAD(tensor, b, h) ((real *)(tensor).data + (b) * (tensor).batch + (h) * (tensor).head)
-#define LANE for (ptrdiff_t l = 0; l < LANES; l++)
 
-LUCID_INLINE real R(lane_sum)(const real *lane) {
+/* LANES numbers, whatever the width of the level's registers. */
+typedef real R(lanes) __attribute__((vector_size(64), aligned(sizeof(real)), may_alias));
+typedef bits R(lane_bits) __attribute__((vector_size(64)));
+
+LUCID_INLINE real R(lane_sum)(R(lanes) x) {
     real sum[LANES];
-    LANE sum[l] = lane[l];
+    for (ptrdiff_t l = 0; l < LANES; l++) sum[l] = x[l];
     for (ptrdiff_t half = LANES / 2; half > 0; half /= 2)
         for (ptrdiff_t l = 0; l < half; l++) sum[l] += sum[l + half];
     return sum[0];
 }
 
-/* The largest of a row, -inf of none. A NaN may get lost: the exponentials have it. */
-static real R(row_max)(const real *x, ptrdiff_t count) {
-    real lane[LANES], most = (real)-INFINITY;
-    ptrdiff_t j = 0;
-    LANE lane[l] = most;
-    for (; j + LANES <= count; j += LANES) LANE lane[l] = x[j + l] <= lane[l] ? lane[l] : x[j + l];
-    LANE most = lane[l] <= most ? most : lane[l];
-    for (; j < count; j++) most = x[j] <= most ? most : x[j];
-    return most;
+/* -inf after the end of a row, up to whole lanes: a key that no query sees. Returns that end. */
+LUCID_INLINE ptrdiff_t R(whole_lanes)(real *x, ptrdiff_t count) {
+    const ptrdiff_t whole = (count + LANES - 1) / LANES * LANES;
+    for (ptrdiff_t j = count; j < whole; j++) x[j] = (real)-INFINITY;
+    return whole;
 }
 
-/* x = exp(x - shift), returns the sum. */
-static real R(row_exp)(real *x, ptrdiff_t count, real shift) {
-    real lane[LANES] = {0}, rest = 0;
-    ptrdiff_t j = 0;
-    for (; j + LANES <= count; j += LANES) {
-        real *const y = x + j;
-        LANE y[l] = R(exp_negative)(y[l] - shift);
-        LANE lane[l] += y[l];
+/* The largest of a row of whole lanes. A NaN may get lost. */
+static real R(row_max)(const real *x, ptrdiff_t count) {
+    R(lanes) most = (R(lanes)){0} - (real)INFINITY;
+    for (ptrdiff_t j = 0; j < count; j += LANES) {
+        const R(lanes) y = *(const R(lanes) *)(x + j);
+        const R(lane_bits) less = (R(lane_bits))(y <= most);
+        most = (R(lanes))((less & (R(lane_bits))most) | (~less & (R(lane_bits))y));
     }
-    for (; j < count; j++) rest += x[j] = R(exp_negative)(x[j] - shift);
-    return R(lane_sum)(lane) + rest;
+    real largest[LANES];
+    for (ptrdiff_t l = 0; l < LANES; l++) largest[l] = most[l];
+    for (ptrdiff_t half = LANES / 2; half > 0; half /= 2)
+        for (ptrdiff_t l = 0; l < half; l++)
+            largest[l] = largest[l] > largest[l + half] ? largest[l] : largest[l + half];
+    return largest[0];
+}
+
+/* x = exp(x - shift) for a row of whole lanes; returns the sum. */
+static real R(row_exp)(real *x, ptrdiff_t count, real shift) {
+    R(lanes) sum = {0};
+    LUCID_LOOP for (ptrdiff_t j = 0; j < count; j++) x[j] = R(exp_negative)(x[j] - shift);
+    for (ptrdiff_t j = 0; j < count; j += LANES) sum += *(const R(lanes) *)(x + j);
+    return R(lane_sum)(sum);
 }
 
 static real R(row_dot)(const real *x, const real *y, ptrdiff_t count) {
-    real lane[LANES] = {0}, rest = 0;
+    R(lanes) sum = {0};
+    real rest = 0;
     ptrdiff_t j = 0;
-    for (; j + LANES <= count; j += LANES) LANE lane[l] = R(fma)(x[j + l], y[j + l], lane[l]);
-    for (; j < count; j++) rest = R(fma)(x[j], y[j], rest);
-    return R(lane_sum)(lane) + rest;
+    for (; j + LANES <= count; j += LANES)
+        sum += *(const R(lanes) *)(x + j) * *(const R(lanes) *)(y + j);
+    for (; j < count; j++) rest += x[j] * y[j];
+    return R(lane_sum)(sum) + rest;
+}
+
+static int R(has_nan)(const real *x, ptrdiff_t count) {
+    int found = 0;
+    for (ptrdiff_t j = 0; j < count; j++) found |= x[j] != x[j];
+    return found;
 }
 
 static void R(row_scale)(real *x, ptrdiff_t count, real factor) {
@@ -170,13 +188,15 @@ static void R(attend)(void *context, ptrdiff_t index) {
             for (ptrdiff_t i = 0; i < rows; i++) {
                 real *const x = scores + i * width;
                 const ptrdiff_t seen = R(seen)(s, q0 + i, j0, count);
-                const real here = R(row_max)(x, seen), now = here <= most[i] ? most[i] : here;
-                if (now == (real)-INFINITY) { /* nothing but masked keys so far */
+                const ptrdiff_t whole = R(whole_lanes)(x, seen);
+                const real here = R(row_max)(x, whole), now = here <= most[i] ? most[i] : here;
+                /* Nothing but masked keys so far. (Where there is a number, exp passes NaN on.) */
+                if (now == (real)-INFINITY && !R(has_nan)(x, seen)) {
                     memset(x, 0, (size_t)count * sizeof(real));
                     continue;
                 }
-                const real factor = R(exp_negative)(most[i] - now);
-                sum[i] = sum[i] * factor + R(row_exp)(x, seen, now);
+                const real factor = j0 ? R(exp_negative)(most[i] - now) : 0;
+                sum[i] = sum[i] * factor + R(row_exp)(x, whole, now);
                 memset(x + seen, 0, (size_t)(count - seen) * sizeof(real));
                 if (j0 && factor != 1) R(row_scale)(out + i * s->out.row, s->value_width, factor);
                 if (s->dropout > 0)
@@ -294,4 +314,3 @@ static void R(attend_backward)(void *context, ptrdiff_t index) {
 #undef LANES
 #undef LEAST
 #undef HEAD
-#undef LANE

@@ -6,6 +6,8 @@
  * number of threads.
  */
 
+#include "rows_real.h"
+
 #define LANES ((ptrdiff_t)(LUCID_VBYTES / sizeof(real)))
 #if LUCID_VBYTES == 64 || defined(__aarch64__)
 #define ROWS 12 /* 24 of 32 registers hold the tile */
@@ -25,27 +27,6 @@
 #define vec_at R(vec_at)
 typedef real vec __attribute__((vector_size(LUCID_VBYTES)));
 typedef real vec_at __attribute__((vector_size(LUCID_VBYTES), aligned(sizeof(real)), may_alias));
-
-/* ---- Copies of short rows ------------------------------------------------------------------- */
-
-ALWAYS_INLINE void R(copy)(real *to, const real *from, ptrdiff_t count) {
-    ptrdiff_t i = 0;
-    for (; i + LANES <= count; i += LANES) *(vec_at *)(to + i) = *(const vec_at *)(from + i);
-#if LUCID_VBYTES == 64
-    const uint32_t rest = ((uint32_t)1 << (count - i)) - 1;
-#if LUCID_DOUBLE
-    _mm512_mask_storeu_pd(to + i, (__mmask8)rest, _mm512_maskz_loadu_pd((__mmask8)rest, from + i));
-#else
-    _mm512_mask_storeu_ps(to + i, (__mmask16)rest, _mm512_maskz_loadu_ps((__mmask16)rest, from + i));
-#endif
-#else
-    for (; i < count; i++) to[i] = from[i];
-#endif
-}
-
-ALWAYS_INLINE void R(clear)(real *to, ptrdiff_t count) {
-    for (ptrdiff_t i = 0; i < count; i++) to[i] = 0;
-}
 
 /* The stream of one block: see convolution.h. */
 static void R(fill)(const conv_pass *c, const conv_block *b, real *stream) {
@@ -82,7 +63,7 @@ static void R(fill)(const conv_pass *c, const conv_block *b, real *stream) {
                         if (split == 1)
                             R(copy)(to + before, line + before, end - before);
                         else if (split == 2)
-                            for (ptrdiff_t x = before; x < end; x++) to[x] = line[2 * x];
+                            R(copy_every_second)(to + before, line + 2 * before, end - before);
                         else
                             for (ptrdiff_t x = before; x < end; x++) to[x] = line[split * x];
                         R(clear)(to + end, c->pitch - end);

@@ -1,8 +1,13 @@
 import numpy as np
 
 def max_pool(
-    x: np.ndarray, counts: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...],
-    padding: tuple[int, ...], dilation: tuple[int, ...], /,
+    x: np.ndarray,
+    counts: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    /,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The largest element of each window, and its place in the plane (int32)."""
 
@@ -10,13 +15,25 @@ def max_pool_backward(g: np.ndarray, index: np.ndarray, size: tuple[int, ...], /
     """``g`` added up at the places ``index`` of zeroed planes."""
 
 def avg_pool(
-    x: np.ndarray, counts: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...],
-    padding: tuple[int, ...], count_padding: bool, divisor: float, /,
+    x: np.ndarray,
+    counts: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    count_padding: bool,
+    divisor: float,
+    /,
 ) -> np.ndarray:
     """The mean of each window; ``divisor`` 0: of the elements counted."""
 
 def avg_pool_backward(
-    g: np.ndarray, size: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...],
-    padding: tuple[int, ...], count_padding: bool, divisor: float, /,
+    g: np.ndarray,
+    size: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    count_padding: bool,
+    divisor: float,
+    /,
 ) -> np.ndarray:
     """The transpose of `avg_pool`."""

@@ -6,7 +6,7 @@ Sizes are checked by the caller; the last axes are those that are pooled.
 
 cimport numpy as cnp
 from libc.stdint cimport int32_t
-from numpy cimport NPY_DOUBLE, NPY_FLOAT, NPY_INT32, ndarray
+from numpy cimport NPY_FLOAT, NPY_INT32, ndarray
 
 from lucid._kernels.arrays cimport empty, ready
 from lucid._kernels.threads cimport parallel_for, task_t

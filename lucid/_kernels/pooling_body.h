@@ -4,6 +4,9 @@
 #define POOLING_ONCE
 #include <math.h>
 #include "pooling.h"
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 

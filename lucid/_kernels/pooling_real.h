@@ -1,6 +1,8 @@
 /* pooling_real.h: pooling for one `real` type, a row of windows at a time: for each tap that lies
  * inside, one loop over the windows of the row, with the usual strides compiled in. */
 
+#include "rows_real.h"
+
 #define EACH_STRIDE(stride, ROW) \
     do {                         \
         if (stride == 1) ROW(1)  \
@@ -28,7 +30,7 @@ ALWAYS_INLINE void R(max_chunk)(const pool_job *job, const real *from, ptrdiff_t
     const pool_axis *const d = &job->axis[POOL_DEPTH], *const h = &job->axis[POOL_HEIGHT],
                     *const w = &job->axis[POOL_WIDTH];
     const ptrdiff_t whole = (count + 15) & ~(ptrdiff_t)15;
-    real best[CHUNK], x[CHUNK];
+    real best[CHUNK], x[CHUNK + 16]; /* room for a whole vector at the end */
     int32_t index[CHUNK];
     ptrdiff_t first_row = -1;
     for (ptrdiff_t i = 0; i < whole; i++) best[i] = x[i] = (real)-INFINITY, index[i] = -1;
@@ -49,9 +51,9 @@ ALWAYS_INLINE void R(max_chunk)(const pool_job *job, const real *from, ptrdiff_t
                 const real *const line = row + shift;
                 for (ptrdiff_t q = 0; q < first; q++) x[q] = (real)-INFINITY;
                 if (w->stride == 1)
-                    for (ptrdiff_t q = first; q < last; q++) x[q] = line[q];
+                    R(copy)(x + first, line + first, last - first);
                 else if (w->stride == 2)
-                    for (ptrdiff_t q = first; q < last; q++) x[q] = line[2 * q];
+                    R(copy_every_second)(x + first, line + 2 * first, last - first);
                 else
                     for (ptrdiff_t q = first; q < last; q++) x[q] = line[q * w->stride];
                 for (ptrdiff_t q = pool_most(first, last); q < count; q++) x[q] = (real)-INFINITY;

@@ -1,7 +1,7 @@
 /* recurrent.h: what one step of a recurrent cell reads and writes (the cells: recurrent_real.h).
  *
- * Everything is contiguous; a row is one sequence of the batch. With H hidden units, `gates` has
- * rows of (gates of the cell) x H, all others rows of H.
+ * A row is one sequence of the batch. With H hidden units, what there is of each gate has rows of
+ * (gates of the cell) x H, `stride` apart; all else has rows of H, one right after the other.
  */
 #ifndef LUCID_RECURRENT_H
 #define LUCID_RECURRENT_H
@@ -11,7 +11,7 @@
 enum { RNN_TANH, RNN_RELU, LSTM, GRU, RECURRENT_KINDS };
 
 typedef struct {
-    ptrdiff_t hidden;
+    ptrdiff_t hidden, stride;
     void *gates;       /* forward: sums, turned into activations; backward: the activations */
     void *recurrent;   /* GRU: h_before W_hh^T + b_hh, gate by gate like `gates` */
     void *candidate;   /* GRU: the candidate's part of `recurrent`, kept for backward; or NULL */

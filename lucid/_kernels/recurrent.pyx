@@ -33,7 +33,7 @@ cdef extern from *:
 cdef extern from "recurrent.h" nogil:
     int RNN_TANH, RNN_RELU, LSTM, GRU
     ctypedef struct cell_step:
-        Py_ssize_t hidden
+        Py_ssize_t hidden, stride
         void* gates
         void* recurrent
         void* candidate
@@ -62,11 +62,12 @@ cdef enum:
 
 
 cdef struct layer:
-    # `steps` steps of at most `batch` rows; NULL sizes: each of all of them.
+    # `steps` steps of at most `batch` rows; NULL sizes: each of all of them. Rows of gates have
+    # `width` numbers and are `stride` apart.
     const gemm_engine* engine
     const cell_table* cells
     const Py_ssize_t* sizes
-    Py_ssize_t itemsize, rows, steps, batch, inputs, hidden, projected, gates
+    Py_ssize_t itemsize, rows, steps, batch, inputs, hidden, projected, width, stride
     int kind
     bint reverse
 
@@ -82,8 +83,10 @@ cdef layer described(
     s.inputs = cnp.PyArray_DIM(x, ndim - 1)
     s.rows = cnp.PyArray_SIZE(x) // max(s.inputs, 1)
     s.projected = cnp.PyArray_DIM(w_hh, 1)
-    s.gates = 4 if kind == LSTM else 3 if kind == GRU else 1
-    s.hidden = cnp.PyArray_DIM(w_hh, 0) // s.gates
+    s.width = cnp.PyArray_DIM(w_hh, 0)
+    s.hidden = s.width // (4 if kind == LSTM else 3 if kind == GRU else 1)
+    # Rows a multiple of 1 KB apart would compete for the same lines of the L1 cache.
+    s.stride = s.width + (64 // s.itemsize if s.width * s.itemsize % 1024 == 0 else 0)
     s.kind, s.reverse = kind, reverse
     if sizes is None:
         s.sizes = NULL
@@ -181,11 +184,11 @@ def forward(
     w_ih, w_hh, w_hr = usable(w_ih, number), usable(w_hh, number), usable(w_hr, number)
     b_ih, b_hh = usable(b_ih, number), usable(b_hh, number)
     cdef layer s = described(kind, x, w_ih, w_hh, w_hr, sizes, reverse)
-    cdef Py_ssize_t width = s.gates * s.hidden, b, t, row = 0
+    cdef Py_ssize_t width = s.width, stride = s.stride, b, t, row = 0
     cdef cnp.npy_intp[3] shape
     cdef ndarray h = state_from(h0, x, s.batch, s.projected)
     cdef ndarray c = state_from(c0, x, s.batch, s.hidden) if kind == LSTM else None
-    cdef ndarray gates = matrix(s.rows, width, x), recurrent = None, whole = None
+    cdef ndarray gates = matrix(s.rows, stride, x), recurrent = None, whole = None
     cdef ndarray h_before = None, extra = None, y
     if sizes is None:
         shape[0], shape[1], shape[2] = s.steps, s.batch, s.projected
@@ -197,7 +200,7 @@ def forward(
         if kind == LSTM or kind == GRU:
             extra = matrix(s.rows, s.hidden, x)
     if kind == GRU:
-        recurrent = matrix(s.batch, width, x)
+        recurrent = matrix(s.batch, stride, x)
     if w_hr is not None:
         whole = matrix(s.batch, s.hidden, x)
 
@@ -216,7 +219,7 @@ def forward(
 
     cdef cell_step step
     memset(&step, 0, sizeof(cell_step))
-    step.hidden = s.hidden
+    step.hidden, step.stride = s.hidden, stride
     step.h_before, step.c = data(h), data(c)
     step.recurrent = data(recurrent)
     cdef void* gates_start = data(gates)
@@ -229,7 +232,7 @@ def forward(
     cdef Py_ssize_t size = s.itemsize, state_bytes
     with nogil:
         s.engine.product(
-            s.rows, width, s.inputs, &from_input, &input_weights, gates_start, width, &input_bias)
+            s.rows, width, s.inputs, &from_input, &input_weights, gates_start, stride, &input_bias)
         if reverse:
             row = s.rows
         for t in range(s.steps):
@@ -240,10 +243,10 @@ def forward(
             if h_before_start:
                 memcpy(at(h_before_start, row * s.projected, size), h_start, state_bytes)
             out = at(y_start, row * s.projected, size)
-            step.gates = at(gates_start, row * width, size)
+            step.gates = at(gates_start, row * stride, size)
             s.engine.product(
                 b, width, s.projected, &from_state, &state_weights,
-                step.recurrent if kind == GRU else step.gates, width, &state_bias)
+                step.recurrent if kind == GRU else step.gates, stride, &state_bias)
             if kind == LSTM:
                 step.c_before = at(extra_start, row * s.hidden, size)
             else:
@@ -269,11 +272,11 @@ def backward(
     x, gy, gh, gc = usable(x, number), usable(gy, number), usable(gh, number), usable(gc, number)
     w_ih, w_hh, w_hr = usable(w_ih, number), usable(w_hh, number), usable(w_hr, number)
     cdef layer s = described(kind, x, w_ih, w_hh, w_hr, sizes, reverse)
-    cdef Py_ssize_t width = s.gates * s.hidden, b, t, row = 0
+    cdef Py_ssize_t width = s.width, stride = s.stride, b, t, row = 0
     cdef ndarray dh = state_from(gh, x, s.batch, s.projected)
     cdef ndarray dc = state_from(gc, x, s.batch, s.hidden) if kind == LSTM else None
-    cdef ndarray d_input = matrix(s.rows, width, x)
-    cdef ndarray d_recurrent = matrix(s.rows, width, x) if kind == GRU else d_input
+    cdef ndarray d_input = matrix(s.rows, stride, x)
+    cdef ndarray d_recurrent = matrix(s.rows, stride, x) if kind == GRU else d_input
     cdef ndarray gx = None, gw_ih = None, gw_hh = None, gw_hr = None, gb_ih = None, gb_hh = None
     # With a projection: the gradient of what is projected in a step, that of h in all steps, and
     # what was projected in all steps.
@@ -283,7 +286,7 @@ def backward(
         if need_weights:
             d_projected, whole = matrix(s.rows, s.projected, x), matrix(s.rows, s.hidden, x)
 
-    cdef gemm_operand from_sums = strided(NULL, width, 1)
+    cdef gemm_operand from_sums = strided(NULL, stride, 1)
     cdef gemm_operand state_weights = strided(data(w_hh), 1, s.projected)
     cdef gemm_operand from_state = strided(data(dh), s.projected, 1)
     cdef gemm_operand projection = strided(data(w_hr), 1, s.hidden)
@@ -295,7 +298,7 @@ def backward(
 
     cdef cell_step step
     memset(&step, 0, sizeof(cell_step))
-    step.hidden = s.hidden
+    step.hidden, step.stride = s.hidden, stride
     step.dc = data(dc)
     cdef void* dh_start = data(dh)
     cdef void* gy_start = data(gy)
@@ -327,12 +330,12 @@ def backward(
                     memcpy(
                         at(d_projected_start, row * s.projected, size), dh_start,
                         b * s.projected * size)
-            step.gates = at(gates_start, row * width, size)
+            step.gates = at(gates_start, row * stride, size)
             step.h_before = at(h_before_start, row * s.projected, size)
             step.c_before = step.candidate = at(extra_start, row * s.hidden, size)
             step.out = at(whole_start, row * s.hidden, size)
-            step.d_input = at(d_input_start, row * width, size)
-            step.d_recurrent = at(d_recurrent_start, row * width, size)
+            step.d_input = at(d_input_start, row * stride, size)
+            step.d_recurrent = at(d_recurrent_start, row * stride, size)
             run_cell(s.cells.backward[kind], &step, b)
             from_sums.data = step.d_recurrent
             s.engine.product(
@@ -343,17 +346,17 @@ def backward(
 
     if need_x:
         gx = empty(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), number)
-        product(&s, s.rows, s.inputs, width, d_input, width, 1, w_ih, gx)
+        product(&s, s.rows, s.inputs, width, d_input, stride, 1, w_ih, gx)
     if need_weights:
         gw_ih, gw_hh = matrix(width, s.inputs, x), matrix(width, s.projected, x)
-        product(&s, width, s.inputs, s.rows, d_input, 1, width, x, gw_ih)
-        product(&s, width, s.projected, s.rows, d_recurrent, 1, width, h_before, gw_hh)
+        product(&s, width, s.inputs, s.rows, d_input, 1, stride, x, gw_ih)
+        product(&s, width, s.projected, s.rows, d_recurrent, 1, stride, h_before, gw_hh)
         if w_hr is not None:
             gw_hr = matrix(s.projected, s.hidden, x)
             product(&s, s.projected, s.hidden, s.rows, d_projected, 1, s.projected, whole, gw_hr)
     if need_biases:
-        gb_ih = column_sums(&s, d_input, width)
-        gb_hh = gb_ih.copy() if kind != GRU else column_sums(&s, d_recurrent, width)
+        gb_ih = column_sums(&s, d_input)
+        gb_hh = gb_ih.copy() if kind != GRU else column_sums(&s, d_recurrent)
     return gx, dh, dc, gw_ih, gw_hh, gb_ih, gb_hh, gw_hr
 
 
@@ -369,14 +372,15 @@ cdef void product(
         s.engine.product(m, n, k, &left, &right, to, n, NULL)
 
 
-cdef ndarray column_sums(const layer* s, ndarray x, cnp.npy_intp columns):
+cdef ndarray column_sums(const layer* s, ndarray x):
     """The sums of the columns: a product with a row of ones."""
     cdef float one_f32 = 1
     cdef double one_f64 = 1
     cdef int number = cnp.PyArray_TYPE(x)
+    cdef cnp.npy_intp columns = s.width
     cdef gemm_operand ones = strided(
         <const void*>&one_f32 if number == NPY_FLOAT else <const void*>&one_f64, 0, 0)
-    cdef gemm_operand right = strided(cnp.PyArray_DATA(x), 1, columns)
+    cdef gemm_operand right = strided(cnp.PyArray_DATA(x), 1, s.stride)
     cdef ndarray out = empty(1, &columns, number)
     cdef void* to = cnp.PyArray_DATA(out)
     with nogil:

@@ -9,7 +9,8 @@
 
 #define CELL(name)                                                                               \
     static void R(name)(const cell_step *restrict s, ptrdiff_t first, ptrdiff_t last)
-#define ROW(field, width) ((real *)s->field + row * (width) * s->hidden)
+#define ROW(field) ((real *)s->field + row * s->hidden)
+#define GATES(field) ((real *)s->field + row * s->stride)
 #define EACH_ROW for (ptrdiff_t row = first; row < last; row++)
 #define EACH_UNIT LUCID_LOOP for (ptrdiff_t j = 0; j < hidden; j++)
 
@@ -32,7 +33,7 @@ LUCID_INLINE void R(tanh_of)(real *x, ptrdiff_t count) {
 CELL(rnn_tanh_forward) {
     const ptrdiff_t hidden = s->hidden;
     EACH_ROW {
-        real *h = ROW(gates, 1), *out = ROW(out, 1);
+        real *h = GATES(gates), *out = ROW(out);
         EACH_UNIT out[j] = h[j] = R(tanh)(h[j]);
     }
 }
@@ -40,8 +41,8 @@ CELL(rnn_tanh_forward) {
 CELL(rnn_tanh_backward) {
     const ptrdiff_t hidden = s->hidden;
     EACH_ROW {
-        const real *h = ROW(gates, 1), *dh = ROW(dh, 1);
-        real *d = ROW(d_input, 1);
+        const real *h = GATES(gates), *dh = ROW(dh);
+        real *d = GATES(d_input);
         EACH_UNIT d[j] = dh[j] * (1 - h[j] * h[j]);
     }
 }
@@ -49,7 +50,7 @@ CELL(rnn_tanh_backward) {
 CELL(rnn_relu_forward) {
     const ptrdiff_t hidden = s->hidden;
     EACH_ROW {
-        real *h = ROW(gates, 1), *out = ROW(out, 1);
+        real *h = GATES(gates), *out = ROW(out);
         EACH_UNIT out[j] = h[j] = h[j] < 0 ? 0 : h[j];
     }
 }
@@ -57,8 +58,8 @@ CELL(rnn_relu_forward) {
 CELL(rnn_relu_backward) {
     const ptrdiff_t hidden = s->hidden;
     EACH_ROW {
-        const real *h = ROW(gates, 1), *dh = ROW(dh, 1);
-        real *d = ROW(d_input, 1);
+        const real *h = GATES(gates), *dh = ROW(dh);
+        real *d = GATES(d_input);
         EACH_UNIT d[j] = h[j] > 0 ? dh[j] : 0;
     }
 }
@@ -68,12 +69,12 @@ CELL(rnn_relu_backward) {
 CELL(lstm_forward) {
     const ptrdiff_t hidden = s->hidden;
     EACH_ROW {
-        real *i = ROW(gates, 4), *f = i + hidden, *g = f + hidden, *o = g + hidden;
-        real *c = ROW(c, 1), *out = ROW(out, 1);
+        real *i = GATES(gates), *f = i + hidden, *g = f + hidden, *o = g + hidden;
+        real *c = ROW(c), *out = ROW(out);
         R(sigmoid_of)(i, 2 * hidden);
         R(tanh_of)(g, hidden);
         R(sigmoid_of)(o, hidden);
-        if (s->c_before) memcpy(ROW(c_before, 1), c, (size_t)hidden * sizeof(real));
+        if (s->c_before) memcpy(ROW(c_before), c, (size_t)hidden * sizeof(real));
         EACH_UNIT {
             c[j] = R(fma)(f[j], c[j], i[j] * g[j]);
             out[j] = o[j] * R(tanh)(c[j]);
@@ -85,12 +86,12 @@ CELL(lstm_forward) {
 CELL(lstm_backward) {
     const ptrdiff_t hidden = s->hidden;
     EACH_ROW {
-        const real *i = ROW(gates, 4), *f = i + hidden, *g = f + hidden, *o = g + hidden;
-        const real *c_before = ROW(c_before, 1), *dh = ROW(dh, 1);
-        real *di = ROW(d_input, 4), *df = di + hidden, *dg = df + hidden, *d_o = dg + hidden;
-        real *dc = ROW(dc, 1);
+        const real *i = GATES(gates), *f = i + hidden, *g = f + hidden, *o = g + hidden;
+        const real *c_before = ROW(c_before), *dh = ROW(dh);
+        real *di = GATES(d_input), *df = di + hidden, *dg = df + hidden, *d_o = dg + hidden;
+        real *dc = ROW(dc);
         if (s->out) {
-            real *out = ROW(out, 1);
+            real *out = ROW(out);
             EACH_UNIT out[j] = o[j] * R(tanh)(R(fma)(f[j], c_before[j], i[j] * g[j]));
         }
         EACH_UNIT {
@@ -110,12 +111,12 @@ CELL(lstm_backward) {
 CELL(gru_forward) {
     const ptrdiff_t hidden = s->hidden;
     EACH_ROW {
-        real *r = ROW(gates, 3), *z = r + hidden, *n = z + hidden, *out = ROW(out, 1);
-        const real *recurrent = ROW(recurrent, 3), *candidate = recurrent + 2 * hidden;
-        const real *h = ROW(h_before, 1);
+        real *r = GATES(gates), *z = r + hidden, *n = z + hidden, *out = ROW(out);
+        const real *recurrent = GATES(recurrent), *candidate = recurrent + 2 * hidden;
+        const real *h = ROW(h_before);
         R(add)(r, recurrent, 2 * hidden);
         R(sigmoid_of)(r, 2 * hidden);
-        if (s->candidate) memcpy(ROW(candidate, 1), candidate, (size_t)hidden * sizeof(real));
+        if (s->candidate) memcpy(ROW(candidate), candidate, (size_t)hidden * sizeof(real));
         EACH_UNIT {
             n[j] = R(tanh)(R(fma)(r[j], candidate[j], n[j]));
             out[j] = R(fma)(z[j], h[j] - n[j], n[j]);
@@ -126,10 +127,10 @@ CELL(gru_forward) {
 CELL(gru_backward) {
     const ptrdiff_t hidden = s->hidden;
     EACH_ROW {
-        const real *r = ROW(gates, 3), *z = r + hidden, *n = z + hidden;
-        const real *candidate = ROW(candidate, 1), *h = ROW(h_before, 1);
-        real *dh = ROW(dh, 1), *dr = ROW(d_input, 3), *dz = dr + hidden, *dn = dz + hidden;
-        real *recurrent = ROW(d_recurrent, 3);
+        const real *r = GATES(gates), *z = r + hidden, *n = z + hidden;
+        const real *candidate = ROW(candidate), *h = ROW(h_before);
+        real *dh = ROW(dh), *dr = GATES(d_input), *dz = dr + hidden, *dn = dz + hidden;
+        real *recurrent = GATES(d_recurrent);
         EACH_UNIT {
             const real d = dh[j] * (1 - z[j]) * (1 - n[j] * n[j]);
             dn[j] = d;
@@ -149,5 +150,6 @@ static const cell_table R(cells) = {
 
 #undef CELL
 #undef ROW
+#undef GATES
 #undef EACH_ROW
 #undef EACH_UNIT

@@ -13,8 +13,8 @@ from lucid.nn.layers.embedding import *
 from lucid.nn.layers.linear import *
 from lucid.nn.layers.loss import *
 from lucid.nn.layers.normalization import *
-from lucid.nn.layers.recurrent import *
 from lucid.nn.layers.pooling import *
+from lucid.nn.layers.recurrent import *
 from lucid.nn.layers.resampling import *
 from lucid.nn.layers.shape import *
 from lucid.nn.layers.transformer import *

@@ -32,6 +32,7 @@ from lucid.ops.neural import leaky_relu as _leaky_relu
 from lucid.ops.pointwise import clamp_min
 from lucid.ops.pointwise import relu as _relu
 from lucid.ops.random import _source
+from lucid.ops.shape import tensor_of
 
 __all__ = [
     "alpha_dropout",
@@ -931,11 +932,20 @@ def cross_entropy(
         _check_deprecated(size_average, reduce, "cross_entropy")
     if not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1]; got {label_smoothing}")
-    if target._data.dtype.kind == "f":
-        return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
-    return neural.cross_entropy_loss(
-        input, target, weight, ignore_index, label_smoothing, reduction
-    )
+    try:
+        if target._data.dtype.kind == "f":
+            return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
+        return neural.cross_entropy_loss(
+            input, target, weight, ignore_index, label_smoothing, reduction
+        )
+    except AttributeError:
+        tensor_of(input, "cross_entropy", "input")
+        tensor_of(target, "cross_entropy", "target")
+        raise
+    except (ValueError, IndexError) as error:  # the kernel does not know for whom it works
+        if str(error).startswith("cross_entropy:"):
+            raise
+        raise type(error)(f"cross_entropy: {error}") from None
 
 
 def _soft_cross_entropy(

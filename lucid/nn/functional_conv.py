@@ -32,7 +32,9 @@ def per_axis(value: Any, ndim: int, caller: str, name: str, least: int = 0) -> t
             else (operator.index(value),)
         )
     except TypeError:
-        raise TypeError(f"{caller}: {name} must be an int or {ndim} of them; got {value!r}") from None
+        raise TypeError(
+            f"{caller}: {name} must be an int or {ndim} of them; got {value!r}"
+        ) from None
     if len(sizes) == 1:
         sizes *= ndim
     if len(sizes) != ndim:
@@ -71,9 +73,7 @@ def _conv(
     reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
     if isinstance(padding, str):
         if padding not in ("same", "valid"):
-            raise ValueError(
-                f'{caller}: padding must be ints, "same" or "valid"; got {padding!r}'
-            )
+            raise ValueError(f'{caller}: padding must be ints, "same" or "valid"; got {padding!r}')
         if padding == "same" and set(stride) != {1}:
             raise ValueError(f'{caller}: padding "same" needs stride 1; got {stride}')
         total = reach if padding == "same" else [0] * ndim
@@ -98,7 +98,9 @@ def conv1d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
     dilation: Any = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
-    r"""Convolution of signals: :math:`y_{o,q} = b_o + \sum_{i,k} w_{o,i,k}\, x_{i,\, q s + k d - p}`.
+    r"""Convolution of signals (in fact cross-correlation).
+
+    .. math:: y_{o,q} = b_o + \sum_{i,k} w_{o,i,k}\, x_{i,\, q s + k d - p}
 
     Args:
         input: ``(N, C, L)`` or ``(C, L)``.
@@ -169,7 +171,9 @@ def _conv_transpose(
         )
     size = tuple([
         (n - 1) * s - 2 * p + d * (k - 1) + m + 1
-        for n, s, p, d, k, m in zip(x.shape[2:], stride, padding, dilation, kernel, more, strict=True)
+        for n, s, p, d, k, m in zip(
+            x.shape[2:], stride, padding, dilation, kernel, more, strict=True
+        )
     ])  # fmt: skip
     if min(size) < 1:
         raise ShapeError(f"{caller}: nothing is left of the output: its size would be {size}")
@@ -240,9 +244,8 @@ def _window_settings(
     )
 
 
-def _window_counts(
-    caller: str, size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any
-) -> Any:
+def _window_counts(size: Any, settings: tuple[tuple[int, ...], ...], caller: str) -> Any:
+    kernel, stride, padding, dilation = settings
     counts = tuple([
         (n + 2 * p - d * (k - 1) - 1) // s + 1
         for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True)
@@ -272,7 +275,7 @@ def unfold(
     """
     x, single = batched(input, 2, "unfold")
     settings = _window_settings(kernel_size, dilation, padding, stride, "unfold")
-    counts = _window_counts("unfold", x.shape[2:], *settings)
+    counts = _window_counts(x.shape[2:], settings, "unfold")
     columns = patches.unfold_windows(x, counts, *settings)
     places = settings[0][0] * settings[0][1]
     out = reshape(columns, (x.shape[0], x.shape[1] * places, counts[0] * counts[1]))
@@ -298,7 +301,7 @@ def fold(
     size = per_axis(output_size, 2, "fold", "output_size", 1)
     x, single = batched(input, 1, "fold")
     settings = _window_settings(kernel_size, dilation, padding, stride, "fold")
-    counts = _window_counts("fold", size, *settings)
+    counts = _window_counts(size, settings, "fold")
     kernel = settings[0]
     places, windows = kernel[0] * kernel[1], counts[0] * counts[1]
     if x.shape[1] % places or x.shape[2] != windows:

@@ -24,7 +24,7 @@ def _public(function: Any) -> Any:
 
 
 def _counts(
-    caller: str, ceil_mode: bool, size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any
+    size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, caller: str
 ) -> tuple[int, ...]:
     """Windows per axis. With ``ceil_mode`` the last may hang over the end, but not start there."""
     counts = []
@@ -67,7 +67,8 @@ def _max_pool(
     caller = f"max_pool{ndim}d"
     batched(x, ndim, caller)
     settings = _settings(ndim, caller, kernel_size, stride, padding, dilation)
-    counts = _counts(caller, ceil_mode, x.shape[-ndim:], *settings)
+    kernel, stride, padding, dilation = settings
+    counts = _counts(x.shape[-ndim:], kernel, stride, padding, dilation, ceil_mode, caller)
     out, index = ops.max_pool_with_index(x, counts, *settings)
     return (out, _places(index)) if return_indices else out
 
@@ -81,7 +82,7 @@ def _avg_pool(
     kernel, stride, padding, dilation = _settings(ndim, caller, kernel_size, stride, padding, 1)
     if divisor_override is not None and divisor_override == 0:
         raise ValueError(f"{caller}: divisor_override must not be 0")
-    counts = _counts(caller, ceil_mode, x.shape[-ndim:], kernel, stride, padding, dilation)
+    counts = _counts(x.shape[-ndim:], kernel, stride, padding, dilation, ceil_mode, caller)
     return ops.avg_pool(
         x, counts, kernel, stride, padding, count_include_pad, float(divisor_override or 0)
     )
@@ -105,9 +106,7 @@ def max_pool1d(
         >>> lucid.nn.functional.max_pool1d(lucid.tensor([[1.0, 3.0, 2.0, 0.0]]), 2)
         tensor([[3., 2.]])
     """
-    return _max_pool(
-        1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
-    )
+    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 @_public
@@ -116,9 +115,7 @@ def max_pool2d(
     ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
     """The largest element of each window of images; the arguments of :func:`max_pool1d`."""
-    return _max_pool(
-        2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
-    )
+    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 @_public
@@ -127,9 +124,7 @@ def max_pool3d(
     ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
     """The largest element of each window of volumes; the arguments of :func:`max_pool1d`."""
-    return _max_pool(
-        3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
-    )
+    return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 @_public
@@ -187,7 +182,9 @@ def _adaptive_counts(ndim: int, x: Any, output_size: Any, caller: str) -> tuple[
     batched(x, ndim, caller)
     wanted = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * ndim
     if len(wanted) != ndim:
-        raise ValueError(f"{caller}: output_size must be an int or {ndim} of them; got {output_size}")
+        raise ValueError(
+            f"{caller}: output_size must be an int or {ndim} of them; got {output_size}"
+        )
     sizes = [n if w is None else w for w, n in zip(wanted, x.shape[-ndim:], strict=True)]
     return per_axis(sizes, ndim, caller, "output_size", 1)
 
@@ -289,7 +286,8 @@ def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = 
 def _lp_pool(
     ndim: int, x: Any, norm_type: float, kernel_size: Any, stride: Any, ceil_mode: bool
 ) -> Tensor:
-    mean = _avg_pool(ndim, T.pow(tensor_of(x, f"lp_pool{ndim}d"), norm_type), kernel_size, stride, 0,
+    powers = T.pow(tensor_of(x, f"lp_pool{ndim}d"), norm_type)
+    mean = _avg_pool(ndim, powers, kernel_size, stride, 0,
                      ceil_mode, True, None)  # fmt: skip
     places = math.prod(per_axis(kernel_size, ndim, f"lp_pool{ndim}d", "kernel_size", 1))
     # An odd power may be negative: its root counts as 0, and so does its gradient.
@@ -372,4 +370,3 @@ def max_unpool3d(
 ) -> Tensor:  # fmt: skip
     """Puts maxima back where ``max_pool3d(..., return_indices=True)`` found them, among zeros."""
     return _max_unpool(3, input, indices, kernel_size, stride, padding, output_size)
-

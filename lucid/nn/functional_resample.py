@@ -150,13 +150,16 @@ def interpolate(
         sizes = list(size) if isinstance(size, (tuple, list)) else [size] * axes
         scales: list[Any] = [None] * len(sizes)
     else:
-        scales = list(scale_factor) if isinstance(scale_factor, (tuple, list)) else [scale_factor] * axes
+        scales = (
+            list(scale_factor) if isinstance(scale_factor, (tuple, list)) else [scale_factor] * axes
+        )
         sizes = [math.floor(n * s) for n, s in zip(shape[2:], scales, strict=False)]
         if recompute_scale_factor:
             scales = [None] * len(scales)
     if len(sizes) != axes:
         raise ValueError(
-            f"interpolate: size or scale_factor must be one number or {axes}; got {size or scale_factor}"
+            f"interpolate: size or scale_factor must be one number or {axes}; "
+            f"got {size or scale_factor}"
         )
     if min(sizes) < 1 or 0 in shape[2:]:
         raise ShapeError(f"interpolate: sizes must be positive; got {shape[2:]} to {tuple(sizes)}")
@@ -224,8 +227,8 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     shape = tensor_of(input, "channel_shuffle").shape
     if len(shape) < 3 or groups < 1 or shape[1] % groups:
         raise ShapeError(
-            f"channel_shuffle: input must have shape (N, C, ...) with groups = {groups} dividing C; "
-            f"got {shape}"
+            f"channel_shuffle: input must have shape (N, C, ...) with groups = {groups} dividing "
+            f"C; got {shape}"
         )
     x = reshape(input, (shape[0], groups, shape[1] // groups, *shape[2:]))
     return reshape(permute(x, (0, 2, 1, *range(3, x.ndim))), shape)
@@ -255,8 +258,8 @@ def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> 
     shape, axes = tensor_of(theta, "affine_grid", "theta").shape, len(size) - 2
     if axes not in (2, 3) or shape != (size[0], axes, axes + 1):
         raise ShapeError(
-            f"affine_grid: theta must have shape (N, 2, 3) with size (N, C, H, W), or (N, 3, 4) with "
-            f"(N, C, D, H, W); got {shape} with {tuple(size)}"
+            f"affine_grid: theta must have shape (N, 2, 3) with size (N, C, H, W), or (N, 3, 4) "
+            f"with (N, C, D, H, W); got {shape} with {tuple(size)}"
         )
     lines = []
     for n in size[2:]:
@@ -315,12 +318,15 @@ def grid_sample(
         ``(N, C, H', W')`` or ``(N, C, D', H', W')``.
     """
     align = _warn_of_alignment(align_corners, "grid_sample")
-    x_shape, shape = tensor_of(input, "grid_sample").shape, tensor_of(grid, "grid_sample", "grid").shape
+    x_shape, shape = (
+        tensor_of(input, "grid_sample").shape,
+        tensor_of(grid, "grid_sample", "grid").shape,
+    )
     axes = len(x_shape) - 2
     if axes not in (2, 3) or len(shape) != axes + 2 or shape[-1] != axes or shape[0] != x_shape[0]:
         raise ShapeError(
-            "grid_sample: input (N, C, H, W) needs a grid (N, H', W', 2), and (N, C, D, H, W) one of "
-            f"(N, D', H', W', 3); got {x_shape} and {shape}"
+            "grid_sample: input (N, C, H, W) needs a grid (N, H', W', 2), and (N, C, D, H, W) one "
+            f"of (N, D', H', W', 3); got {x_shape} and {shape}"
         )
     if mode not in ("bilinear", "nearest", "bicubic") or mode == "bicubic" and axes != 2:
         raise ValueError(
@@ -329,7 +335,8 @@ def grid_sample(
         )
     if padding_mode not in ("zeros", "border", "reflection"):
         raise ValueError(
-            f'grid_sample: padding_mode must be "zeros", "border" or "reflection"; got {padding_mode!r}'
+            f'grid_sample: padding_mode must be "zeros", "border" or "reflection"; '
+            f"got {padding_mode!r}"
         )
     if 0 in x_shape[2:]:
         raise ShapeError(f"grid_sample: there is nothing to sample from in {x_shape}")
@@ -344,22 +351,26 @@ def grid_sample(
     if mode != "bicubic":
         at = [_bounded(a, n, padding_mode, align) for a, n in zip(at, size, strict=True)]
     if mode == "nearest":
-        return take_places(input, _flat_index([np.rint(a._data) for a in at], size, x_shape[1]), axes)
+        return take_places(
+            input, _flat_index([np.rint(a._data) for a in at], size, x_shape[1]), axes
+        )
     low = [np.floor(a._data) for a in at]
-    parts = [T.sub(a, wrap(l)) for a, l in zip(at, low, strict=True)]
+    parts = [T.sub(a, wrap(start)) for a, start in zip(at, low, strict=True)]
     if mode == "bilinear":
-        terms = [[(l, 1.0 - t), (l + 1, t)] for l, t in zip(low, parts, strict=True)]
+        terms = [[(i, 1.0 - t), (i + 1, t)] for i, t in zip(low, parts, strict=True)]
     else:
         terms = [
             [
-                (_bounded(wrap(l + i), n, padding_mode, align)._data, w)
+                (_bounded(wrap(start + i), n, padding_mode, align)._data, w)
                 for i, w in zip((-1, 0, 1, 2), _cubic_weights(t), strict=True)
             ]
-            for l, t, n in zip(low, parts, size, strict=True)
+            for start, t, n in zip(low, parts, size, strict=True)
         ]
     total: Any = None
     for corner in itertools.product(*terms):
-        value = take_places(input, _flat_index([place for place, _ in corner], size, x_shape[1]), axes)
+        value = take_places(
+            input, _flat_index([place for place, _ in corner], size, x_shape[1]), axes
+        )
         weight = corner[0][1]
         for _, w in corner[1:]:
             weight = T.mul(weight, w)

@@ -9,7 +9,11 @@ from lucid._core.engine import grad
 
 
 def composed_gradients(
-    F: Any, composed: Callable[..., Any], inputs: Sequence[Any], g: Sequence[Any], need: Sequence[bool]
+    F: Any,
+    composed: Callable[..., Any],
+    inputs: Sequence[Any],
+    g: Sequence[Any],
+    need: Sequence[bool],
 ) -> tuple[Any, ...]:
     """Gradients with a graph: those of the same function written in recorded operations.
 

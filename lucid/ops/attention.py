@@ -100,7 +100,14 @@ _op = attention.op
 
 
 def _attention(
-    q: Tensor, k: Tensor, v: Tensor, mask: Any, scale: float, causal: bool, dropout: float, seed: int
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Any,
+    scale: float,
+    causal: bool,
+    dropout: float,
+    seed: int,
 ) -> Tensor:
     """:func:`attention` recorded together with what its kernel leaves for backward."""
     arrays = (q._data, k._data, v._data)
@@ -269,7 +276,7 @@ def _four_dimensions(
 
 
 def _mask(mask: Any, shape: tuple[int, ...], q: Tensor, k: Tensor, caller: str) -> Any:
-    """The mask as numbers in the shape of the scores: an array, or a tensor if it has a gradient."""
+    """The mask as numbers in the shape of the scores: an array; a tensor if it has a gradient."""
     if mask is None:
         return None
     if not isinstance(mask, Tensor) or mask.dtype.kind not in "bf":

@@ -11,7 +11,7 @@ from lucid._backend import B
 from lucid._core.inplace import in_place
 from lucid._core.op import binary, operation, unary
 from lucid._core.tensor import Tensor
-from lucid.ops.pointwise import promoted, reflected
+from lucid.ops.pointwise import operators, promoted
 
 Array = np.ndarray
 
@@ -414,28 +414,12 @@ def equal(x: Tensor, y: Tensor) -> bool:
 
 # -------------------------------------------------------------------- operators
 
-
-def _comparing(compare: Any) -> Any:
-    """A comparison that leaves what is no number to the other operand, as Python expects."""
-
-    def call(x: Tensor, y: Any) -> Any:
-        if isinstance(y, (Tensor, bool, int, float, complex, np.ndarray, np.generic)):
-            return compare(x, y)
-        return NotImplemented
-
-    call.__doc__ = compare.__doc__
-    return call
-
-
 OPERATORS = {
-    "__eq__": _comparing(eq), "__ne__": _comparing(ne), "__lt__": _comparing(lt),
-    "__le__": _comparing(le), "__gt__": _comparing(gt), "__ge__": _comparing(ge),
-    "__and__": bitwise_and, "__rand__": bitwise_and, "__iand__": bitwise_and_,
-    "__or__": bitwise_or, "__ror__": bitwise_or, "__ior__": bitwise_or_,
-    "__xor__": bitwise_xor, "__rxor__": bitwise_xor, "__ixor__": bitwise_xor_,
-    "__lshift__": bitwise_left_shift, "__rlshift__": reflected(bitwise_left_shift),
-    "__ilshift__": bitwise_left_shift_,
-    "__rshift__": bitwise_right_shift, "__rrshift__": reflected(bitwise_right_shift),
-    "__irshift__": bitwise_right_shift_,
+    **{f"__{compare.op.name}__": compare.op.operator for compare in (eq, ne, lt, le, gt, ge)},
+    **operators("and", bitwise_and, bitwise_and_, commutes=True),
+    **operators("or", bitwise_or, bitwise_or_, commutes=True),
+    **operators("xor", bitwise_xor, bitwise_xor_, commutes=True),
+    **operators("lshift", bitwise_left_shift, bitwise_left_shift_),
+    **operators("rshift", bitwise_right_shift, bitwise_right_shift_),
     "__invert__": bitwise_not,
-}  # fmt: skip
+}

@@ -166,9 +166,9 @@ def convolution_weight(
     dilation: Sizes,
     groups: int = 1,
 ) -> Array:
-    r"""Transpose of :func:`convolution` in its weight: its gradient.
+    r"""Transpose of :func:`convolution` in its weight.
 
-    :math:`w_{o,i,k} = \sum_{n,q} y_{n,o,q}\, x_{n,i,\, q s + k d - p}`
+    .. math:: w_{o,i,k} = \sum_{n,q} y_{n,o,q}\, x_{n,i,\, q s + k d - p}
 
     Args:
         x: images ``(N, C, ...)``.

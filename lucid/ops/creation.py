@@ -179,18 +179,29 @@ def size_of(size: tuple[Any, ...], caller: str) -> tuple[int, ...]:
     return shape
 
 
+def sizes_of(sizes: tuple[Any, ...], size: Any, caller: str) -> tuple[int, ...]:
+    """`size_of` where the sizes may also come as ``size=``."""
+    if size is not None:
+        if sizes:
+            raise TypeError(f"{caller}: takes the sizes loose, or as size=, not both")
+        sizes = (size,)
+    return size_of(sizes, caller)
+
+
 def _filled(name: str, make: Callable[..., Array], what: str) -> Any:
     def create(
-        *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
-    ) -> Tensor:
+        *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None,
+        requires_grad: bool = False,
+    ) -> Tensor:  # fmt: skip
         as_device(device)
-        return _finish(wrap(make(size_of(size, name), _dtype(dtype, name))), requires_grad)
+        array = make(sizes_of(sizes, size, name), _dtype(dtype, name))
+        return _finish(wrap(array), requires_grad)
 
     create.__name__ = create.__qualname__ = name
     create.__doc__ = f"""A tensor {what}.
 
     Args:
-        size: the sizes, loose or as one sequence.
+        sizes: loose or as one sequence (``size=``).
         dtype: the default dtype, or another.
         device: "cpu".
         requires_grad: record what is done with it.
@@ -453,7 +464,9 @@ def one_hot(x: Tensor, num_classes: int = -1) -> Tensor:
         if not array.size:
             raise ValueError("one_hot: num_classes must be given for an empty tensor")
         num_classes = int(array.max()) + 1
-    if array.size and not (array.min() >= 0 and array.max() < num_classes):
+    if array.size and array.min() < 0:
+        raise ValueError(f"one_hot: classes must not be negative; got {array.min()}")
+    if array.size and array.max() >= num_classes:
         raise ValueError(
             f"one_hot: classes must lie in [0, {num_classes}); got {array.min()} to {array.max()}"
         )

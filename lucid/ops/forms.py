@@ -1,7 +1,7 @@
 """Public functions that take more than the operation behind the operator does.
 
 ``+`` is bound to the two-argument operation, which must cost nothing more; ``lucid.add`` also
-takes ``alpha``, ``lucid.div`` also ``rounding_mode``.
+takes ``alpha``, ``lucid.div`` also ``rounding_mode``, ``lucid.pow`` also ``exponent=``.
 """
 
 from lucid.ops.pointwise import FUNCTION_FORMS
@@ -11,3 +11,4 @@ sub = FUNCTION_FORMS["sub"]
 subtract = FUNCTION_FORMS["subtract"]
 div = FUNCTION_FORMS["div"]
 divide = FUNCTION_FORMS["divide"]
+pow = FUNCTION_FORMS["pow"]

@@ -18,7 +18,7 @@ from lucid._core.op import operation
 from lucid._core.tensor import Tensor, to_array, wrap
 from lucid.errors import ShapeError
 from lucid.ops._dims import one_dim
-from lucid.ops.pointwise import add, add_, clone, div, mul
+from lucid.ops.pointwise import add, add_, cast, clone, div, mul
 from lucid.ops.shape import array_of, broadcast_to, expand, movedim, reshape, tensor_of
 
 Array = np.ndarray
@@ -194,6 +194,19 @@ def _setitem_method(x: Tensor, key: Any, value: Any) -> None:
             if value.dtype.kind != "c":
                 value = value.astype(x._data.dtype)
     setitem_(x, value, plain_key(key, mode.recording))
+
+
+def copy_(x: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
+    """Overwrites ``x`` by ``src``, broadcast and cast, and returns ``x``; the gradient goes to src.
+
+    ``non_blocking`` is accepted and means nothing here.
+
+    Example:
+        >>> lucid.zeros(2).copy_(lucid.tensor([1, 2]))
+        tensor([1., 2.])
+    """
+    x, src = tensor_of(x, "copy_"), tensor_of(src, "copy_", "src")
+    return setitem_(x, src if src.dtype is x.dtype else cast(src, x.dtype), ...)
 
 
 # -------------------------------------------------------------------- along one dimension
@@ -793,6 +806,7 @@ FUNCTIONS = (
 ).split()
 METHODS = [
     *FUNCTIONS,
+    "copy_",
     *"scatter_ scatter_add_ index_add_ index_copy_ index_fill_ index_put_ put_".split(),
     "masked_scatter_",
     "unfold",

@@ -637,11 +637,11 @@ def combinations(x: Tensor, r: int = 2, with_replacement: bool = False) -> Tenso
 FUNCTIONS = (
     "cat concat concatenate stack hstack vstack row_stack dstack column_stack split chunk "
     "split_with_sizes tensor_split hsplit vsplit dsplit unbind tile repeat_interleave flip fliplr "
-    "flipud roll rot90 tril triu diag_embed diag diagflat cartesian_prod combinations"
+    "flipud roll rot90 tril triu diag_embed diag diagflat cartesian_prod combinations pad repeat"
 ).split()
 METHODS = (
     "split split_with_sizes chunk tensor_split hsplit vsplit dsplit unbind repeat tile "
-    "repeat_interleave fliplr flipud roll rot90 tril triu diag_embed diag diagflat"
+    "repeat_interleave fliplr flipud roll rot90 tril triu diag_embed diag diagflat pad"
 ).split()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lucid._backend import B
-from lucid._core.op import fused_rule, operation
+from lucid._core.op import apply, fused_rule, operation
 from lucid._core.tensor import Tensor
 from lucid.errors import ShapeError
 from lucid.ops._dims import dims as all_dims
@@ -389,6 +389,16 @@ FUNCTIONS = (
     "chain_matmul cross tensordot"
 ).split()
 METHODS = (
-    "matmul mm bmm mv dot vdot inner outer ger addmm addmv addr baddbmm addbmm trace kron cross"
+    "matmul mm bmm mv dot vdot inner outer ger addmm addmv addr baddbmm addbmm trace kron cross "
+    "tensordot"
 ).split()
-OPERATORS = {"__matmul__": matmul, "__rmatmul__": lambda x, y: matmul(y, x)}
+
+
+def _matmul_operator(x: Tensor, y: Any) -> Any:
+    return apply(matmul.op, (x, y), ()) if isinstance(y, (Tensor, Array)) else NotImplemented
+
+
+OPERATORS = {
+    "__matmul__": _matmul_operator,
+    "__rmatmul__": lambda x, y: matmul(y, x) if isinstance(y, Array) else NotImplemented,
+}

@@ -482,7 +482,10 @@ def _with_alpha(two: Any) -> Any:
     """The function with ``alpha=`` of an operation that operators take with two operands."""
 
     @functools.wraps(two)
-    def call(x: Any, y: Any, *, alpha: Any = 1) -> Tensor:
+    def call(*args: Any, alpha: Any = 1, **kwargs: Any) -> Tensor:
+        if kwargs or len(args) != 2:
+            args = two.op.bind(args, kwargs)
+        x, y = args
         if alpha == 1:
             return two(x, y)
         if isinstance(alpha, float) and all(
@@ -500,7 +503,10 @@ def _with_rounding(exact: Any, down: Any, to_zero: Any) -> Any:
     """The function with ``rounding_mode=`` of true division and the two rounded ones."""
 
     @functools.wraps(exact)
-    def call(x: Any, y: Any, *, rounding_mode: str | None = None) -> Tensor:
+    def call(*args: Any, rounding_mode: str | None = None, **kwargs: Any) -> Tensor:
+        if kwargs or len(args) != 2:
+            args = exact.op.bind(args, kwargs)
+        x, y = args
         if rounding_mode is None:
             return exact(x, y)
         if rounding_mode == "floor":
@@ -511,6 +517,16 @@ def _with_rounding(exact: Any, down: Any, to_zero: Any) -> Any:
             f"{exact.__name__}: rounding_mode must be None, 'trunc' or 'floor'; "
             f"got {rounding_mode!r}"
         )
+
+    return call
+
+
+def _with_exponent(operation: Any) -> Any:
+    """The function that knows its second operand also as ``exponent``."""
+
+    @functools.wraps(operation)
+    def call(*args: Any, **kwargs: Any) -> Tensor:
+        return operation(*(operation.op.bind(args, kwargs) if kwargs else args))
 
     return call
 
@@ -1056,6 +1072,7 @@ relu_ = in_place(relu)
 # -------------------------------------------------------------------- operators
 
 FUNCTION_FORMS = {
+    "pow": _with_exponent(pow),
     **{name: _with_alpha(op) for name, op in (("add", add), ("sub", sub), ("subtract", sub))},
     **{name: _with_rounding(div, floor_divide, trunc_divide) for name in ("div", "divide")},
 }
@@ -1071,20 +1088,28 @@ METHOD_FORMS = {
 PROPERTIES = {"real": real, "imag": imag}
 
 
-def reflected(operation: Any) -> Any:
-    """The operator's form for a right operand."""
-    return lambda x, y: operation(y, x)
+def operators(name: str, operation: Any, in_place: Any, commutes: bool = False) -> dict[str, Any]:
+    """``__name__`` and its reflected and in-place forms: the shortest way to the operation.
+
+    They take two operands and nothing more.
+    """
+    operator = operation.op.operator
+    return {
+        f"__{name}__": operator,
+        f"__r{name}__": operator if commutes else lambda x, y: operator(y, x),
+        f"__i{name}__": in_place,
+    }
 
 
-# Of the operations themselves, with two operands and nothing more: the shortest way there is.
 OPERATORS = {
-    "__add__": add, "__radd__": add, "__iadd__": add_,
-    "__sub__": sub, "__rsub__": reflected(sub), "__isub__": sub_,
-    "__mul__": mul, "__rmul__": mul, "__imul__": mul_,
-    "__truediv__": div, "__rtruediv__": reflected(div), "__itruediv__": div_,
-    "__floordiv__": floor_divide, "__rfloordiv__": reflected(floor_divide),
-    "__ifloordiv__": floor_divide_,
-    "__mod__": remainder, "__rmod__": reflected(remainder), "__imod__": remainder_,
-    "__pow__": pow, "__rpow__": reflected(pow), "__ipow__": pow_,
-    "__neg__": neg, "__pos__": positive, "__abs__": abs,
-}  # fmt: skip
+    **operators("add", add, add_, commutes=True),
+    **operators("sub", sub, sub_),
+    **operators("mul", mul, mul_, commutes=True),
+    **operators("truediv", div, div_),
+    **operators("floordiv", floor_divide, floor_divide_),
+    **operators("mod", remainder, remainder_),
+    **operators("pow", pow, pow_),
+    "__neg__": neg,
+    "__pos__": positive,
+    "__abs__": abs,
+}

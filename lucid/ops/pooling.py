@@ -44,7 +44,9 @@ def max_unpool(x: Array, index: Array, size: Sizes) -> Array:
     axes = len(size)
     out = np.zeros((*x.shape[: x.ndim - axes], *size), x.dtype)
     flat = out.reshape(*x.shape[: x.ndim - axes], -1)
-    np.put_along_axis(flat, index.reshape(*flat.shape[:-1], -1), x.reshape(*flat.shape[:-1], -1), -1)
+    np.put_along_axis(
+        flat, index.reshape(*flat.shape[:-1], -1), x.reshape(*flat.shape[:-1], -1), -1
+    )
     return out
 
 
@@ -73,7 +75,9 @@ def max_pool(
 
 
 max_pool.gradient(
-    x=lambda F, g, x_shape, kernel, index: F.put_places(g, index, x_shape[len(x_shape) - len(kernel) :])
+    x=lambda F, g, x_shape, kernel, index: F.put_places(
+        g, index, x_shape[len(x_shape) - len(kernel) :]
+    )
 )
 _max_pool = max_pool.op
 

@@ -20,7 +20,7 @@ from lucid._core.inplace import in_place
 from lucid._core.op import operation
 from lucid._core.tensor import Tensor, to_array, wrap
 from lucid.errors import ShapeError
-from lucid.ops.creation import size_of
+from lucid.ops.creation import size_of, sizes_of
 from lucid.ops.indexing import getitem
 from lucid.ops.shape import array_of
 
@@ -225,14 +225,6 @@ def _like(x: Any, dtype: Any, caller: str) -> tuple[tuple[int, ...], Any]:
     return array.shape, array.dtype if dtype is None else dtype
 
 
-def _sizes(sizes: tuple[Any, ...], size: Any, caller: str) -> tuple[int, ...]:
-    if size is not None:
-        if sizes:
-            raise TypeError(f"{caller}: takes the sizes loose, or as size=, not both")
-        sizes = (size,)
-    return size_of(sizes, caller)
-
-
 # -------------------------------------------------------------------- distributions
 
 
@@ -254,7 +246,7 @@ def rand(
         (2, 3)
     """
     as_device(device)
-    shape = _sizes(sizes, size, "rand")
+    shape = sizes_of(sizes, size, "rand")
     return _finish(
         _uniform(_source(generator, "rand"), shape, _floating(dtype, "rand")), requires_grad
     )
@@ -266,7 +258,7 @@ def randn(
 ) -> Tensor:  # fmt: skip
     """Standard normal: mean 0, variance 1. The arguments are those of :func:`rand`."""
     as_device(device)
-    shape = _sizes(sizes, size, "randn")
+    shape = sizes_of(sizes, size, "randn")
     return _finish(
         _normal(_source(generator, "randn"), shape, _floating(dtype, "randn")), requires_grad
     )
@@ -293,7 +285,7 @@ def randn_like(
 
 
 def randint(
-    low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None,
+    low: Any = None, high: Any = None, size: Any = None, *, generator: Generator | None = None,
     dtype: Any = None, device: Any = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Integers in [low, high), each as likely.
@@ -313,6 +305,7 @@ def randint(
         low, high = 0, low
     if size is None:
         raise TypeError("randint: the argument 'size' is missing")
+    low = 0 if low is None else low
     as_device(device)
     out = _integers(low, high, size_of((size,), "randint"), generator, dtype, "randint")
     return _finish(out, requires_grad)
@@ -558,7 +551,7 @@ def uniform_(
     x: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None,
     **kwargs: Any,
 ) -> Tensor:  # fmt: skip
-    """Fills ``x`` with uniform numbers in ``[from_, to)``, in place (``from`` in a dict works, too)."""
+    """Fills ``x`` with uniform numbers in ``[from_, to)``, in place (or ``**{"from": ...}``)."""
     low, high = kwargs.get("from", kwargs.get("low", from_)), kwargs.get("high", to)
     shape, dtype = _drawn(x, "uniform_")
     return _overwrite(x, _uniform_between(generator, shape, dtype, low, high, "uniform_"))

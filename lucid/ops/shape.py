@@ -464,7 +464,7 @@ def array_of(x: Any, caller: str, name: str = "x") -> Array:
 FUNCTIONS = (
     "reshape flatten unflatten ravel transpose swapaxes swapdims permute movedim moveaxis t "
     "adjoint squeeze unsqueeze atleast_1d atleast_2d atleast_3d broadcast_to broadcast_tensors "
-    "broadcast_shapes diagonal"
+    "broadcast_shapes diagonal expand view"
 ).split()
 METHODS = (
     "view_as reshape_as flatten ravel transpose swapaxes swapdims movedim moveaxis t adjoint "

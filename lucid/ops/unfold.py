@@ -42,9 +42,7 @@ unfold_windows.gradient(
 
 
 @operation(1)
-def fold_windows(
-    x: Array, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
-) -> Array:
+def fold_windows(x: Array, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Array:
     """The transpose of :func:`unfold_windows`: sums windows into an array.
 
     Args:
@@ -55,10 +53,12 @@ def fold_windows(
     return B.fold_windows(x, size, stride, padding, dilation)
 
 
-def _fold_rule(F: Any, g: Any, x_shape: Any, stride: Any, padding: Any, dilation: Any) -> Any:  # noqa: N803
+def _fold_rule(F: Any, g: Any, x_shape: Any, stride: Any, padding: Any, dilation: Any) -> Any:
     axes = len(stride)
     kernel = x_shape[len(x_shape) - 2 * axes : len(x_shape) - axes]
-    return F.unfold_windows(g, x_shape[len(x_shape) - axes :], kernel, stride, padding, dilation, 0.0)
+    return F.unfold_windows(
+        g, x_shape[len(x_shape) - axes :], kernel, stride, padding, dilation, 0.0
+    )
 
 
 fold_windows.gradient(x=_fold_rule)

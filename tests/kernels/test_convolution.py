@@ -97,7 +97,10 @@ def everything_of_rounded(case):
         def __getattr__(name):
             routine = getattr(reference, name)
             return lambda *args: routine(
-                *[a.astype(np.float32).astype(float) if isinstance(a, np.ndarray) else a for a in args]
+                *[
+                    a.astype(np.float32).astype(float) if isinstance(a, np.ndarray) else a
+                    for a in args
+                ]
             )
 
     return everything(Rounded(), case, np.float64)
@@ -141,7 +144,11 @@ def test_strided_and_read_only_arrays():
     x, weight, bias, _ = arrays(case, np.float32)
     expected = kernels.convolution(x, weight, bias, *case[3:4], *case[5:])
     x.flags.writeable = False
-    for view in (np.asfortranarray(x), np.repeat(x, 2, 3)[..., ::2], x[..., ::-1].copy()[..., ::-1]):
+    for view in (
+        np.asfortranarray(x),
+        np.repeat(x, 2, 3)[..., ::2],
+        x[..., ::-1].copy()[..., ::-1],
+    ):
         found = kernels.convolution(view, np.asfortranarray(weight), bias, *case[3:4], *case[5:])
         np.testing.assert_array_equal(found, expected)
 

@@ -8,6 +8,7 @@ import pytest
 import lucid
 from lucid import nn
 from lucid._core.tensor import wrap
+from lucid.nn.utils import rnn as sequences
 
 NETWORKS = [
     ("RNN", {}),
@@ -124,7 +125,9 @@ def test_packed_sequences_as_pytorch(torch, rng, name, kwargs, ordered):
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize(("name", "kwargs"), [("LSTM", {"num_layers": 2}), ("GRU", {"bidirectional": True})])
+@pytest.mark.parametrize(
+    ("name", "kwargs"), [("LSTM", {"num_layers": 2}), ("GRU", {"bidirectional": True})]
+)
 def test_one_sequence_without_batch_as_pytorch(torch, rng, name, kwargs):
     theirs, ours = pair(torch, name, kwargs)
     arrays = [rng.standard_normal((5, INPUT)), *states_of(kwargs, name, (), rng, np.float64)]
@@ -204,7 +207,11 @@ def test_same_bits_for_any_number_of_threads(rng, name, dtype):
         t = lucid.tensor(x, requires_grad=True)
         y, _ = network(t)
         (y * y).sum().backward()
-        return [y.detach().numpy(), t.grad.numpy(), *[p.grad.numpy().copy() for p in network.parameters()]]
+        return [
+            y.detach().numpy(),
+            t.grad.numpy(),
+            *[p.grad.numpy().copy() for p in network.parameters()],
+        ]
 
     before = lucid.get_num_threads()
     try:
@@ -239,7 +246,11 @@ def test_starts_uniform():
         (lambda: nn.LSTM(3, 0), ValueError, "hidden_size must be at least 1"),
         (lambda: nn.RNN(3, 4, nonlinearity="sin"), ValueError, "'tanh' or 'relu'; got 'sin'"),
         (lambda: nn.GRU(3, 4, dropout=2), ValueError, r"dropout must be a probability"),
-        (lambda: nn.GRU(3, 4)(lucid.zeros(5, 2, 7)), ValueError, r"input_size = 3; got \(5, 2, 7\)"),
+        (
+            lambda: nn.GRU(3, 4)(lucid.zeros(5, 2, 7)),
+            ValueError,
+            r"input_size = 3; got \(5, 2, 7\)",
+        ),
         (lambda: nn.GRU(3, 4)(lucid.zeros(0, 2, 3)), RuntimeError, "at least one step"),
         (
             lambda: nn.GRU(3, 4)(lucid.zeros(5, 2, 3), lucid.zeros(1, 3, 4)),

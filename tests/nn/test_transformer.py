@@ -43,7 +43,10 @@ def agree(torch, rng, theirs, ours, expected, found, their, our):
     gradients = [rng.standard_normal(g.shape) for g, _ in ends]
     lucid.autograd.backward([g for g, _ in ends], [wrap(d) for d in gradients])
     torch.autograd.backward([w for _, w in ends], [torch.from_numpy(d) for d in gradients])
-    pairs = [*zip(our, their, strict=True), *zip(ours.parameters(), theirs.parameters(), strict=True)]
+    pairs = [
+        *zip(our, their, strict=True),
+        *zip(ours.parameters(), theirs.parameters(), strict=True),
+    ]
     for got, want in pairs:
         np.testing.assert_allclose(got.grad.numpy(), want.grad.numpy(), rtol=1e-8, atol=1e-10)
 
@@ -147,7 +150,9 @@ def test_transformer(torch, rng, options, kind, mask):
     their, our = leaves(torch, [rng.standard_normal(s) for s in shapes])
     masks = {}
     if mask == "causal":
-        key, size = {"encoder": ("mask", S), "decoder": ("tgt_mask", L), "both": ("tgt_mask", L)}[kind]
+        key, size = {"encoder": ("mask", S), "decoder": ("tgt_mask", L), "both": ("tgt_mask", L)}[
+            kind
+        ]
         masks[key] = np.where(np.tri(size, dtype=bool), 0.0, -np.inf)
     elif mask == "padding":
         key = "memory_key_padding_mask" if kind == "decoder" else "src_key_padding_mask"

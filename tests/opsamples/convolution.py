@@ -63,7 +63,9 @@ def conv_weight(x, y, *, size, stride, padding, dilation, groups):
 
 
 def settings(size, stride, padding, dilation, groups=1):
-    return {"size": size, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return {
+        "size": size, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups
+    }  # fmt: skip
 
 
 PLAIN = settings((5, 4), (1, 1), (1, 1), (1, 1))
@@ -115,7 +117,8 @@ SAMPLES = [
         )
     ],
     Sample("unfold_windows", ((2, 4, 3),),
-           {"counts": (2, 3), "kernel": (2, 2), "stride": (2, 1), "padding": (1, 1), "dilation": (2, 1)},
+           {"counts": (2, 3), "kernel": (2, 2), "stride": (2, 1), "padding": (1, 1),
+            "dilation": (2, 1)},
            numpy=windows, call=unfold.unfold_windows),
     Sample("fold_windows", ((2, 2, 2, 2, 3),),
            {"size": (4, 3), "stride": (2, 1), "padding": (1, 1), "dilation": (2, 1)},
@@ -141,7 +144,8 @@ SAMPLES = [
            call=pooling.take_places),
     Sample("put_places", ((2, 1, 2, 2),), {"index": INDEX, "size": (2, 3)},
            numpy=lambda x, index, size: np.stack([
-               sum(v * (np.arange(6) == i) for v, i in zip(x[n].ravel(), index[n].ravel(), strict=True))
+               sum(v * (np.arange(6) == i)
+                   for v, i in zip(x[n].ravel(), index[n].ravel(), strict=True))
                .reshape(1, 2, 3) for n in range(2)]),
            call=pooling.put_places),
     Sample("max_unpool", ((1, 1, 2, 2),), {"index": np.array([[[[0, 5], [3, 1]]]]), "size": (2, 3)},

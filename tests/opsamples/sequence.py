@@ -6,7 +6,7 @@ import numpy as np
 
 from lucid.ops.attention import attention, scaled_dot_product_attention
 from lucid.ops.recurrent import recurrent, recurrent_layer
-from tests.opsamples import Sample, bools, real
+from tests.opsamples import Sample, real
 
 
 def _sigmoid(x):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lucid._core.op import TENSORS as T  # noqa: N814
+from lucid._core.op import TENSORS as T
 from lucid._core.tensor import Tensor, wrap
 from lucid.errors import ShapeError
 from lucid.nn import functional as F  # noqa: N812
@@ -205,7 +205,8 @@ class MultiheadAttention(Module):
         batch = 0 if self.batch_first else 1
         if query.ndim == 3 and query.shape[batch] != key.shape[batch]:
             raise ShapeError(
-                f"{caller}: query and key must have one batch size; got {query.shape} and {key.shape}"
+                f"{caller}: query and key must have one batch size; "
+                f"got {query.shape} and {key.shape}"
             )
 
     def _projected(

@@ -32,7 +32,6 @@ class _Convolution(Module):
 
     _axes: int
     _transposed = False
-
     weight: Parameter
     bias: Parameter | None
 
@@ -71,7 +70,9 @@ class _Convolution(Module):
         self.padding_mode = padding_mode
         if isinstance(padding, str):
             if padding not in ("same", "valid") or self._transposed:
-                raise ValueError(f'{name}: padding must be ints, "same" or "valid"; got {padding!r}')
+                raise ValueError(
+                    f'{name}: padding must be ints, "same" or "valid"; got {padding!r}'
+                )
             if padding == "same" and set(self.stride) != {1}:
                 raise ValueError(f'{name}: padding "same" needs stride 1; got {self.stride}')
             self.padding: Any = padding
@@ -80,7 +81,9 @@ class _Convolution(Module):
         first, second = (
             (in_channels, out_channels) if self._transposed else (out_channels, in_channels)
         )
-        self.weight = new_parameter((first, second // groups, *self.kernel_size), dtype, device, name)
+        self.weight = new_parameter(
+            (first, second // groups, *self.kernel_size), dtype, device, name
+        )
         self.register_parameter(
             "bias", new_parameter((out_channels,), dtype, device, name) if bias else None
         )
@@ -160,7 +163,8 @@ class Conv1d(_Conv):
     Shapes: input ``(N, in_channels, L)``, output ``(N, out_channels, L')`` with
     :math:`L' = \lfloor (L + 2p - d(k - 1) - 1) / s \rfloor + 1`; both also without N.
 
-    Weight and bias start uniform in :math:`\pm 1/\sqrt{\text{in\_channels} / \text{groups} \cdot k}`.
+    Weight and bias start uniform in
+    :math:`\pm 1/\sqrt{\text{in\_channels} / \text{groups} \cdot k}`.
 
     Args:
         in_channels, out_channels: before and after.
@@ -312,7 +316,12 @@ class Fold(Unfold):
     """Sums columns of windows into an image: :func:`lucid.nn.functional.fold`."""
 
     def __init__(
-        self, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+        self,
+        output_size: Any,
+        kernel_size: Any,
+        dilation: Any = 1,
+        padding: Any = 0,
+        stride: Any = 1,
     ) -> None:
         super().__init__(kernel_size, dilation, padding, stride)
         self.output_size = output_size

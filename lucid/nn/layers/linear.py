@@ -13,6 +13,7 @@ from lucid.nn import functional as F  # noqa: N812
 from lucid.nn import init
 from lucid.nn.module import Module
 from lucid.nn.parameter import Parameter
+from lucid.ops.creation import size_of
 from lucid.ops.matrix import linear
 
 __all__ = ["Bilinear", "Linear"]
@@ -22,7 +23,7 @@ def new_parameter(shape: tuple[int, ...], dtype: Any, device: Any, caller: str) 
     """An uninitialised parameter."""
     as_device(device)
     wanted = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype, caller)
-    return Parameter._of(np.empty(shape, wanted))
+    return Parameter._of(np.empty(size_of((shape,), caller), wanted))
 
 
 class Linear(Module):

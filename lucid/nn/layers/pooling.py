@@ -50,7 +50,7 @@ class _MaxPool(_Pool):
 
 
 class MaxPool1d(_MaxPool):
-    """The largest element of each window of ``(N, C, L)``: :func:`lucid.nn.functional.max_pool1d`."""
+    """The largest element of each window of signals: :func:`lucid.nn.functional.max_pool1d`."""
 
     _function = "max_pool1d"
 

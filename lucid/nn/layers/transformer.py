@@ -89,7 +89,9 @@ class _Layer(Module):
         super().__init__()
         made = {"bias": bias, "device": device, "dtype": dtype}
         decodes = self._decodes
-        self.self_attn = MultiheadAttention(d_model, nhead, dropout, batch_first=batch_first, **made)
+        self.self_attn = MultiheadAttention(
+            d_model, nhead, dropout, batch_first=batch_first, **made
+        )
         if decodes:
             self.multihead_attn = MultiheadAttention(
                 d_model, nhead, dropout, batch_first=batch_first, **made
@@ -106,7 +108,9 @@ class _Layer(Module):
 
     _decodes = False
 
-    def _residual(self, x: Tensor, norm: Module, block: Callable[..., Tensor], *args: Any) -> Tensor:
+    def _residual(
+        self, x: Tensor, norm: Module, block: Callable[..., Tensor], *args: Any
+    ) -> Tensor:
         """The input and what a block makes of it, added; normalised before or after."""
         if self.norm_first:
             return x + block(norm(x), *args)
@@ -381,7 +385,8 @@ class Transformer(Module):
         batch = 0 if self.batch_first else 1
         if src.ndim == 3 and src.shape[batch] != tgt.shape[batch]:
             raise ShapeError(
-                f"Transformer: src and tgt must have one batch size; got {src.shape} and {tgt.shape}"
+                f"Transformer: src and tgt must have one batch size; "
+                f"got {src.shape} and {tgt.shape}"
             )
         if src.shape[-1] != self.d_model or tgt.shape[-1] != self.d_model:
             raise ShapeError(

@@ -1,0 +1,41 @@
+"""The pool that large results of kernels are allocated from.
+
+A training step makes and drops the same large arrays again and again; taken from the system each
+time, they cost more in page faults than in arithmetic. The pool keeps freed blocks, up to a limit,
+and hands them out again. Arrays that NumPy makes are not concerned.
+"""
+
+from __future__ import annotations
+
+import operator
+
+from lucid._kernels import memory as _pool
+
+__all__ = ["clear", "set_limit", "stats"]
+
+
+def stats() -> dict[str, int]:
+    """``limit``, ``cached`` and ``in_use`` in bytes; ``hits`` and ``misses`` in allocations.
+
+    Example:
+        >>> sorted(lucid.memory.stats())
+        ['cached', 'hits', 'in_use', 'limit', 'misses']
+    """
+    return _pool.stats()
+
+
+def set_limit(size: int) -> None:
+    """Keeps at most ``size`` bytes of freed blocks (1 GiB by default); 0 switches the pool off.
+
+    Raises:
+        TypeError, ValueError: ``size`` is no integer, or negative.
+    """
+    limit = operator.index(size)
+    if limit < 0:
+        raise ValueError(f"set_limit: size must be a number of bytes, at least 0; got {size}")
+    _pool.set_limit(limit)
+
+
+def clear() -> None:
+    """Gives all freed blocks back to the system."""
+    _pool.clear()
