@@ -220,7 +220,7 @@ def test_cross_entropy_names_itself():
         ((x, lucid.tensor([0])), ValueError),
         ((x, target, lucid.ones(2)), ValueError),
     ):
-        with pytest.raises(error, match="^cross_entropy: "):
+        with pytest.raises(error, match=r"^cross_entropy: "):
             cross_entropy(*arguments)
 
 

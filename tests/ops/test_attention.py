@@ -14,7 +14,7 @@ import lucid
 from lucid._backend import B
 from lucid._core.op import TENSORS
 from lucid._core.tensor import wrap
-from lucid.nn import functional as F
+from lucid.nn import functional as F  # noqa: N812
 from lucid.ops.attention import composed_attention
 
 
