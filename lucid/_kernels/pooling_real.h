@@ -10,71 +10,87 @@
         else ROW(stride)         \
     } while (0)
 
-/* Windows at a time, which have their state and one tap's elements in buffers of fixed size: the
- * loops over those need no remainder. */
+/* Windows at a time, of several rows where rows are short. They have their state and one tap's
+ * elements in buffers of fixed size: the loops over those need no remainder. */
 #define CHUNK 64
 
+/* `at`: where the tap lies in the plane, from the first tap of its window. */
 ALWAYS_INLINE void R(take_largest)(ptrdiff_t count, const real *restrict x, int32_t at,
-                                   int32_t step, real *restrict best, int32_t *restrict index) {
+                                   real *restrict best, int32_t *restrict index) {
     for (ptrdiff_t i = 0; i < count; i++) {
         const int take = (x[i] > best[i]) | (x[i] != x[i]); /* a NaN wins */
         best[i] = take ? x[i] : best[i];
-        index[i] = take ? at + (int32_t)i * step : index[i];
+        index[i] = take ? at : index[i];
     }
 }
 
-/* The largest elements of `count` windows of a row from `left` on, and where they lie. */
+/* Where the first element lies that the window from (z, y, x) on sees; -1: it sees none. */
+static int32_t R(first_seen)(const pool_axis *a, ptrdiff_t z, ptrdiff_t y, ptrdiff_t x) {
+    const ptrdiff_t start[3] = {z, y, x};
+    ptrdiff_t at = 0;
+    for (int d = 0; d < 3; d++) {
+        ptrdiff_t place = start[d], last = place + (a[d].kernel - 1) * a[d].dilation;
+        while (place < 0) place += a[d].dilation;
+        if (place > last || place >= a[d].size) return -1;
+        at = at * a[d].size + place;
+    }
+    return (int32_t)at;
+}
+
+/* The largest elements of `count` windows from `left` on in each of `lines` rows, and where they
+ * lie. `deep`, `high`: where the first row's windows start. */
 ALWAYS_INLINE void R(max_chunk)(const pool_job *job, const real *from, ptrdiff_t deep,
-                                ptrdiff_t high, ptrdiff_t left, ptrdiff_t count, real *out,
-                                int32_t *out_index) {
+                                ptrdiff_t high, ptrdiff_t lines, ptrdiff_t left, ptrdiff_t count,
+                                real *out, int32_t *out_index) {
     const pool_axis *const d = &job->axis[POOL_DEPTH], *const h = &job->axis[POOL_HEIGHT],
                     *const w = &job->axis[POOL_WIDTH];
-    const ptrdiff_t whole = (count + 15) & ~(ptrdiff_t)15;
+    const ptrdiff_t whole = (lines * count + 15) & ~(ptrdiff_t)15;
     real best[CHUNK], x[CHUNK + 16]; /* room for a whole vector at the end */
     int32_t index[CHUNK];
-    ptrdiff_t first_row = -1;
     for (ptrdiff_t i = 0; i < whole; i++) best[i] = x[i] = (real)-INFINITY, index[i] = -1;
     for (ptrdiff_t i = 0; i < d->kernel; i++) {
         const ptrdiff_t z = deep + i * d->dilation;
         if (z < 0 || z >= d->size) continue;
-        for (ptrdiff_t j = 0; j < h->kernel; j++) {
-            const ptrdiff_t y = high + j * h->dilation;
-            if (y < 0 || y >= h->size) continue;
-            const real *const row = from + (z * h->size + y) * w->size;
-            if (first_row < 0) first_row = (z * h->size + y) * w->size;
+        for (ptrdiff_t j = 0; j < h->kernel; j++)
             for (ptrdiff_t k = 0; k < w->kernel; k++) {
                 const ptrdiff_t shift = left * w->stride + k * w->dilation - w->padding;
                 ptrdiff_t first = 0, last = count;
                 if (shift < 0) first = pool_least((-shift + w->stride - 1) / w->stride, count);
                 if (shift + (count - 1) * w->stride >= w->size)
                     last = shift >= w->size ? 0 : (w->size - 1 - shift) / w->stride + 1;
-                const real *const line = row + shift;
-                for (ptrdiff_t q = 0; q < first; q++) x[q] = (real)-INFINITY;
-                if (w->stride == 1)
-                    R(copy)(x + first, line + first, last - first);
-                else if (w->stride == 2)
-                    R(copy_every_second)(x + first, line + 2 * first, last - first);
-                else
-                    for (ptrdiff_t q = first; q < last; q++) x[q] = line[q * w->stride];
-                for (ptrdiff_t q = pool_most(first, last); q < count; q++) x[q] = (real)-INFINITY;
-                const int32_t at = (int32_t)((z * h->size + y) * w->size + shift);
-                R(take_largest)(whole, x, at, (int32_t)w->stride, best, index);
+                for (ptrdiff_t line = 0; line < lines; line++) {
+                    const ptrdiff_t y = high + line * h->stride + j * h->dilation;
+                    const ptrdiff_t end = y < 0 || y >= h->size ? 0 : pool_most(first, last);
+                    const real *const row = from + (z * h->size + y) * w->size + shift;
+                    real *const to = x + line * count;
+                    const ptrdiff_t begin = pool_least(first, end);
+                    for (ptrdiff_t q = 0; q < begin; q++) to[q] = (real)-INFINITY;
+                    if (w->stride == 1)
+                        R(copy)(to + begin, row + begin, end - begin);
+                    else if (w->stride == 2)
+                        R(copy_every_second)(to + begin, row + 2 * begin, end - begin);
+                    else
+                        for (ptrdiff_t q = begin; q < end; q++) to[q] = row[q * w->stride];
+                    for (ptrdiff_t q = end; q < count; q++) to[q] = (real)-INFINITY;
+                }
+                const ptrdiff_t at = (i * d->dilation * h->size + j * h->dilation) * w->size;
+                R(take_largest)(whole, x, (int32_t)(at + k * w->dilation), best, index);
             }
+    }
+    for (ptrdiff_t line = 0; line < lines; line++) {
+        const ptrdiff_t y = high + line * h->stride, start = left * w->stride - w->padding;
+        const int32_t base = (int32_t)((deep * h->size + y) * w->size + start);
+        const int32_t *const taken = index + line * count;
+        int32_t *const to = out_index + line * count;
+        int32_t missing = 0;
+        for (ptrdiff_t q = 0; q < count; q++) {
+            out[line * count + q] = best[line * count + q];
+            to[q] = base + (int32_t)(q * w->stride) + taken[q];
+            missing |= taken[q];
         }
-    }
-    int32_t missing = 0;
-    for (ptrdiff_t i = 0; i < count; i++) {
-        out[i] = best[i];
-        out_index[i] = index[i];
-        missing |= index[i];
-    }
-    if (missing < 0 && first_row >= 0) { /* windows of -inf alone: their first element */
-        for (ptrdiff_t i = 0; i < count; i++)
-            for (ptrdiff_t k = 0; k < w->kernel && out_index[i] < 0; k++) {
-                const ptrdiff_t at = (left + i) * w->stride + k * w->dilation - w->padding;
-                if (at >= 0 && at < w->size)
-                    out_index[i] = (int32_t)(first_row + at);
-            }
+        if (missing < 0) /* -inf alone, or nothing */
+            for (ptrdiff_t q = 0; q < count; q++)
+                if (taken[q] < 0) to[q] = R(first_seen)(job->axis, deep, y, start + q * w->stride);
     }
 }
 
@@ -84,16 +100,20 @@ static void R(max_task)(void *context, ptrdiff_t task) {
                     *const w = &job->axis[POOL_WIDTH];
     const ptrdiff_t size = d->size * h->size * w->size;
     const ptrdiff_t end = pool_least(job->planes, (task + 1) * job->per_task);
+    const ptrdiff_t together = w->count < CHUNK ? CHUNK / w->count : 1; /* rows */
     ptrdiff_t at = task * job->per_task * d->count * h->count * w->count;
     for (ptrdiff_t plane = task * job->per_task; plane < end; plane++) {
         const real *const from = (const real *)job->source + plane * size;
         for (ptrdiff_t z = 0; z < d->count; z++)
-            for (ptrdiff_t y = 0; y < h->count; y++)
-                for (ptrdiff_t left = 0, count; left < w->count; left += count, at += count) {
+            for (ptrdiff_t y = 0, lines; y < h->count; y += lines) {
+                lines = pool_least(together, h->count - y);
+                for (ptrdiff_t left = 0, count; left < w->count; left += count) {
                     count = pool_least(CHUNK, w->count - left);
                     R(max_chunk)(job, from, z * d->stride - d->padding, y * h->stride - h->padding,
-                                 left, count, (real *)job->target + at, job->index + at);
+                                 lines, left, count, (real *)job->target + at, job->index + at);
+                    at += lines * count;
                 }
+            }
     }
 }
 

@@ -56,7 +56,7 @@ cdef const cell_table* const* cells = CELLS
 
 cdef enum:
     # The engine reads weights in place for so few rows; packing them would cost more.
-    THIN = 8
+    THIN = 4
     ROWS_PER_TASK = 4
     WORTH_SHARING = 8192    # hidden units in all rows of a step
 

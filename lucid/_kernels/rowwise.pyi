@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
@@ -79,6 +80,25 @@ def layer_norm_backward(
     g: ArrayLike, x: ArrayLike, mean: Array, rstd: Array, weight: ArrayLike | None = None
 ) -> tuple[Array, Array, Array]:
     """Gradients with respect to x, weight and bias."""
+
+def batch_norm(
+    x: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    eps: float = 1e-5,
+    mean: ArrayLike | None = None,
+    rstd: ArrayLike | None = None,
+) -> tuple[Array, Array, Array, NDArray[np.float64] | None]:
+    """(x - mean) rstd weight + bias for each channel of x (N, C, ...); also mean and rstd.
+
+    Without `mean` and `rstd`, they are those of the channels of x, and their variance (without
+    correction) is returned too.
+    """
+
+def batch_norm_backward(
+    g: ArrayLike, x: ArrayLike, mean: Array, rstd: Array, weight: ArrayLike | None, own: bool
+) -> tuple[Array, Array, Array]:
+    """Gradients with respect to x, weight and bias; `own`: the statistics are those of x."""
 
 def rms_norm(
     x: ArrayLike, weight: ArrayLike | None = None, eps: float = 1e-6

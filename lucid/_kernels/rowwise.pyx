@@ -26,7 +26,7 @@ cdef extern from *:
         ROW_column_amin, ROW_argmax, ROW_argmin, ROW_var_mean, ROW_softmax, ROW_log_softmax
         ROW_softmax_backward, ROW_log_softmax_backward, ROW_cross_entropy
         ROW_cross_entropy_backward, ROW_layer_norm, ROW_layer_norm_backward, ROW_rms_norm
-        ROW_rms_norm_backward
+        ROW_rms_norm_backward, ROW_batch_norm, ROW_batch_norm_backward
         TILE_ROWS
     ctypedef struct row_args:
         const void* x
@@ -43,7 +43,8 @@ cdef extern from *:
         const int64_t* target
         int64_t ignore_index
         double weight_sum
-        Py_ssize_t g_stride
+        Py_ssize_t g_stride, samples
+        bint own
     ctypedef void (*row_loop)(const row_args*, Py_ssize_t, Py_ssize_t) noexcept nogil
     const row_loop* ROW_LOOPS "LUCID_PICK(row_loops)"
 
@@ -521,6 +522,89 @@ def layer_norm_backward(g, x, mean, rstd, weight=None):
         collected(cells, kind, 0, args.columns),
         collected(cells, kind, args.columns, 2 * args.columns),
     )
+
+
+cdef enum:
+    SHORT_PLANE = 8     # elements; with fewer a channel is gathered first
+
+
+cdef ndarray by_channel(ndarray x):
+    """(N, C, ...) as (C, N, ...), contiguous: channels with one plane."""
+    return contiguous(cnp.PyArray_SwapAxes(x, 0, 1), cnp.PyArray_TYPE(x))
+
+
+cdef row_args channel_args(ndarray x, void* out, bint gathered) noexcept:
+    """Of (N, C, ...), or of what `by_channel` made of it."""
+    cdef cnp.npy_intp* shape = cnp.PyArray_DIMS(x)
+    cdef Py_ssize_t channels = shape[0] if gathered else shape[1]
+    cdef Py_ssize_t samples = 1 if gathered else shape[0]
+    cdef row_args args = prepared(
+        x, out, cnp.PyArray_SIZE(x) // max(samples * channels, 1), channels)
+    args.samples = samples
+    args.chunk = max(CHUNK // max(samples * args.columns, 1), 1)
+    return args
+
+
+cdef inline void run_channels(int operation, int kind, const row_args* args) noexcept:
+    run_range(
+        <range_loop>row_loops[2 * operation + kind], args, args.inner, args.chunk,
+        args.samples * args.columns * args.inner,
+    )
+
+
+cdef bint is_gathered(ndarray x) except -1:
+    if cnp.PyArray_NDIM(x) < 2:
+        raise ValueError(f"x must have shape (N, C, ...); got {(<object>x).shape}")
+    cdef Py_ssize_t channels = cnp.PyArray_DIM(x, 0) * cnp.PyArray_DIM(x, 1)
+    return cnp.PyArray_SIZE(x) < SHORT_PLANE * channels and cnp.PyArray_DIM(x, 0) > 1
+
+
+def batch_norm(x, weight=None, bias=None, double eps=1e-5, mean=None, rstd=None):
+    cdef ndarray rows = real_rows(x)
+    cdef cnp.npy_intp channels = cnp.PyArray_DIM(rows, 1) if cnp.PyArray_NDIM(rows) > 1 else 0
+    cdef bint own = mean is None, gathered = is_gathered(rows)
+    if gathered:
+        rows = by_channel(rows)
+    cdef ndarray out = empty_like(rows)
+    cdef ndarray scale = vector(weight, rows, channels, "weight")
+    cdef ndarray shift = vector(bias, rows, channels, "bias")
+    cdef ndarray means, rstds, var = None
+    cdef row_args args = channel_args(rows, cnp.PyArray_DATA(out), gathered)
+    if own:
+        means = empty(1, &channels, cnp.PyArray_TYPE(rows))
+        rstds = empty_like(means)
+        var = empty(1, &channels, NPY_DOUBLE)
+        args.cells = <double*>cnp.PyArray_DATA(var)
+    else:
+        means, rstds = vector(mean, rows, channels, "mean"), vector(rstd, rows, channels, "rstd")
+    args.weight, args.bias = data_or_null(scale), data_or_null(shift)
+    args.first, args.second = cnp.PyArray_DATA(means), cnp.PyArray_DATA(rstds)
+    args.a, args.own = eps, own
+    run_channels(ROW_batch_norm, real_type(rows), &args)
+    if gathered:
+        out = by_channel(out)
+    return restored(out, x), means, rstds, var
+
+
+def batch_norm_backward(g, x, mean, rstd, weight, bint own):
+    cdef ndarray rows = real_rows(x), incoming = alike(g, rows, "g")
+    cdef bint gathered = is_gathered(rows)
+    cdef cnp.npy_intp[2] shape = [cnp.PyArray_DIM(rows, 1), 2]
+    if gathered:
+        rows, incoming = by_channel(rows), by_channel(incoming)
+    cdef ndarray out = empty_like(rows), sums = empty(2, shape, NPY_DOUBLE)
+    cdef ndarray scale = vector(weight, rows, shape[0], "weight")
+    cdef ndarray means = vector(mean, rows, shape[0], "mean")
+    cdef ndarray rstds = vector(rstd, rows, shape[0], "rstd")
+    cdef row_args args = channel_args(rows, cnp.PyArray_DATA(out), gathered)
+    args.g, args.weight = cnp.PyArray_DATA(incoming), data_or_null(scale)
+    args.first, args.second = cnp.PyArray_DATA(means), cnp.PyArray_DATA(rstds)
+    args.cells, args.own = <double*>cnp.PyArray_DATA(sums), own
+    run_channels(ROW_batch_norm_backward, real_type(rows), &args)
+    if gathered:
+        out = by_channel(out)
+    to_weight, to_bias = sums.T.astype(rows.dtype)
+    return restored(out, x), to_weight, to_bias
 
 
 def rms_norm(x, weight=None, double eps=1e-6):

@@ -28,6 +28,9 @@ typedef struct {
     int64_t ignore_index;
     double weight_sum;         /* over the classes */
     Py_ssize_t g_stride;       /* 0: one gradient for all rows */
+    /* batch normalisation alone */
+    Py_ssize_t samples;
+    int own;                   /* whether the statistics are those of x */
 } row_args;
 
 typedef void (*row_loop)(const void *args, Py_ssize_t start, Py_ssize_t stop);
@@ -37,7 +40,7 @@ typedef void (*row_loop)(const void *args, Py_ssize_t start, Py_ssize_t stop);
     OP(column_amax) OP(column_amin) OP(argmax) OP(argmin) OP(var_mean)                            \
     OP(softmax) OP(log_softmax) OP(softmax_backward) OP(log_softmax_backward)                     \
 OP(cross_entropy) OP(cross_entropy_backward) OP(layer_norm) OP(layer_norm_backward)           \
-    OP(rms_norm) OP(rms_norm_backward)
+    OP(rms_norm) OP(rms_norm_backward) OP(batch_norm) OP(batch_norm_backward)
 
 #define ENUM_ROW(name) ROW_##name,
 enum { ROW_LIST(ENUM_ROW) ROW_COUNT };
@@ -575,6 +578,68 @@ ROW_LOOP(layer_norm_backward) {
         }
     }
 }
+
+/* Batch normalisation of (samples, inner channels, columns): a channel at a time, which is a plane
+ * of `columns` in each sample. All of it is mostly still in the cache when it is read again. */
+#define EACH_PLANE                                                                              \
+    for (Py_ssize_t at = channel * columns; at < args->samples * step; at += step)
+
+ROW_LOOP(batch_norm) {
+    const Py_ssize_t columns = args->columns, step = args->inner * columns;
+    const double count = (double)(args->samples * columns);
+    const real *x = args->x, *weight = args->weight, *bias = args->bias;
+    real *out = args->out, *means = args->first, *rstds = args->second;
+    for (Py_ssize_t channel = start; channel < stop; channel++) {
+        if (args->own) {
+            double sum = 0, squares = 0;
+            EACH_PLANE sum += R(total)(x + at, columns);
+            means[channel] = (real)(sum / count);
+            EACH_PLANE squares += R(lane_squares)(x + at, x + at, x + at, means[channel], columns);
+            args->cells[channel] = squares / count;
+            rstds[channel] = (real)(1 / sqrt(squares / count + args->a));
+        }
+        const real mean = means[channel], scale = rstds[channel] * (weight ? weight[channel] : 1);
+        const real shift = bias ? bias[channel] : 0;
+        EACH_PLANE {
+            const real *from = x + at;
+            real *to = out + at;
+            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
+                to[j] = R(fma)(from[j] - mean, scale, shift);
+        }
+    }
+}
+
+/* With h = (x - mean) rstd:  rstd weight (g - mean(g) - h mean(g h)), of which the means are left
+ * out where the statistics are not those of x. Per channel the sums of g h and of g. */
+ROW_LOOP(batch_norm_backward) {
+    const Py_ssize_t columns = args->columns, step = args->inner * columns;
+    const double count = (double)(args->samples * columns);
+    const real *x = args->x, *g = args->g, *weight = args->weight;
+    const real *means = args->first, *rstds = args->second;
+    real *out = args->out;
+    for (Py_ssize_t channel = start; channel < stop; channel++) {
+        const real mean = means[channel], rstd = rstds[channel];
+        double sum = 0, along = 0;
+        EACH_PLANE {
+            sum += R(total)(g + at, columns);
+            along += R(lane_centred_dot)(x + at, g + at, g + at, mean, columns);
+        }
+        along *= (double)rstd;
+        args->cells[2 * channel] = along;
+        args->cells[2 * channel + 1] = sum;
+        const real scale = rstd * (weight ? weight[channel] : 1);
+        const real slope = args->own ? (real)(-along / count * (double)rstd) * scale : 0;
+        const real offset = args->own ? (real)(-sum / count) * scale : 0;
+        EACH_PLANE {
+            const real *from = x + at, *incoming = g + at;
+            real *to = out + at;
+            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
+                to[j] = R(fma)(incoming[j], scale, R(fma)(from[j] - mean, slope, offset));
+        }
+    }
+}
+
+#undef EACH_PLANE
 
 ROW_LOOP(rms_norm) {
     const Py_ssize_t columns = args->columns;

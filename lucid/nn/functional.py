@@ -639,8 +639,8 @@ def _update_running(running: Tensor | None, value: np.ndarray, momentum: float) 
 def _with_running_statistics(
     x: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Tensor:
-    centre, scale = _channels(x, mean, T.rsqrt(T.add(var, eps)))
-    return _affine(T.mul(T.sub(x, centre), scale), weight, bias)
+    rstd = 1 / np.sqrt(var._data + eps)
+    return neural.batch_norm_channels(x, weight, bias, eps, mean._data, rstd)[0]
 
 
 def batch_norm(
@@ -684,14 +684,11 @@ def batch_norm(
         raise ValueError(
             f"{caller}: training needs more than one value per channel; got input {input.shape}"
         )
-    dims = (0, *range(2, input.ndim))
-    mean = T.mean(input, dims, True, None)
-    centred = T.sub(input, mean)
-    var = T.mean(T.mul(centred, centred), dims, True, None)
-    _update_running(running_mean, mean._data.reshape(-1), momentum)
+    out, mean, var = neural.batch_norm_channels(input, weight, bias, eps)
     if count:
-        _update_running(running_var, var._data.reshape(-1) * (count / (count - 1)), momentum)
-    return _affine(T.mul(centred, T.rsqrt(T.add(var, eps))), weight, bias)
+        _update_running(running_mean, mean, momentum)
+        _update_running(running_var, var * (count / (count - 1)), momentum)
+    return out
 
 
 def group_norm(

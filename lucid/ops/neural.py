@@ -646,6 +646,94 @@ def _layer_norm_backward_composed(
 fused_rule("layer_norm_backward", _layer_norm_backward, _layer_norm_backward_composed)
 
 
+@operation(3)
+def batch_norm(
+    x: Array,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    eps: float = 1e-5,
+    mean: Any = None,
+    rstd: Any = None,
+    own: bool = True,
+) -> Array:
+    r"""Channels with mean 0 and variance 1, scaled and shifted: ``functional.batch_norm``'s core.
+
+    Args:
+        x: of shape ``(N, C, ...)``.
+        weight, bias: one number for each channel, or None.
+        eps: added to the variance.
+        mean, rstd: of each channel; None: x's own.
+        own: what forward leaves for backward: whether they were x's own.
+    """
+    return B.batch_norm(x, weight, bias, eps, mean, rstd)[0]
+
+
+def batch_norm_channels(
+    x: Tensor, weight: Any, bias: Any, eps: float, mean: Any = None, rstd: Any = None
+) -> tuple[Tensor, Array, Array]:
+    """:func:`batch_norm` recorded together with what its kernel leaves for backward.
+
+    Returns the result, and the mean and the variance of each channel if they were not given.
+    """
+    inputs = (x, weight, bias)
+    arrays: list[Any] = [t if t is None else t._data for t in inputs]
+    out, means, rstds, var = B.batch_norm(*arrays, eps, mean, rstd)
+    attributes = (eps, means, rstds, mean is None)
+    return recorded(batch_norm.op, inputs, arrays, attributes, out), means, var
+
+
+batch_norm.gradient(
+    lambda F, g, need, x, weight, eps, mean, rstd, own: F.batch_norm_backward(
+        g, x, weight, eps, mean, rstd, own, *need
+    )
+)
+
+
+def _batch_norm_backward(g, x, weight, eps, mean, rstd, own, need_x, need_weight, need_bias):
+    parts = B.batch_norm_backward(g, x, mean, rstd, weight, own)
+    return tuple(
+        [
+            part if need else None
+            for part, need in zip(parts, (need_x, need_weight, need_bias), strict=True)
+        ]
+    )
+
+
+def _batch_norm_backward_composed(
+    F,
+    g,
+    x,
+    weight,
+    eps,
+    mean,
+    rstd,
+    own,
+    need_x,
+    need_weight,
+    need_bias,
+):
+    dims, shape = (0, *range(2, x.ndim)), (1, -1, *[1] * (x.ndim - 2))
+    if own:
+        centred = F.sub(x, F.mean(x, dims, True, None))
+        scale = F.rsqrt(F.add(F.mean(F.mul(centred, centred), dims, True, None), eps))
+    else:
+        centred, scale = F.sub(x, mean.reshape(shape)), rstd.reshape(shape)
+    normal = F.mul(centred, scale)
+    if need_x:
+        inner = g if weight is None else F.mul(g, F.reshape(weight, shape))
+        if own:
+            along = F.mul(normal, F.mean(F.mul(inner, normal), dims, True, None))
+            inner = F.sub(F.sub(inner, F.mean(inner, dims, True, None)), along)
+    return (
+        F.mul(inner, scale) if need_x else None,
+        F.sum(F.mul(g, normal), dims, False, None) if need_weight else None,
+        F.sum(g, dims, False, None) if need_bias else None,
+    )
+
+
+fused_rule("batch_norm_backward", _batch_norm_backward, _batch_norm_backward_composed)
+
+
 @operation(2)
 def rms_norm(x: Array, weight: Array | None = None, eps: float = 1e-6, rstd: Any = None) -> Array:
     r"""Rows divided by their root mean square, scaled: the core of ``functional.rms_norm``.

@@ -1,11 +1,11 @@
-"""The kernel that adds rows at indices, against numpy.add.at."""
+"""The kernels that take and add rows at indices, against NumPy."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from lucid._kernels.indexing import add_rows
+from lucid._kernels.indexing import add_rows, take_rows
 
 
 def check(out, index, values):
@@ -71,3 +71,23 @@ def test_a_read_only_target_is_refused():
     out.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
         add_rows(out, np.array([0]), np.ones((1, 2), np.float32))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.int64, np.complex64])
+@pytest.mark.parametrize("row", [(), (3,), (17, 2), (0,)])
+@pytest.mark.parametrize("places", [(), (0,), (5,), (2, 3), (300, 40)])
+def test_take_rows(rng, dtype, row, places):
+    x, index = rng.standard_normal((7, *row)).astype(dtype), rng.integers(0, 7, places)
+    index = np.asarray(index)
+    found = take_rows(x, index)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, x[index])
+    np.testing.assert_array_equal(take_rows(x[::-1], index.astype(np.int32)), x[::-1][index])
+
+
+@pytest.mark.parametrize("wrong", [-1, 7])
+@pytest.mark.parametrize("step", [1, -1])
+def test_take_rows_refuses(wrong, step):
+    x = np.ones((7, 2))[::step]
+    with pytest.raises(IndexError):
+        take_rows(x, np.array([0, wrong]))

@@ -325,6 +325,55 @@ def test_layer_norm(shape, dtype):
 
 
 @pytest.mark.parametrize("dtype", REALS)
+@pytest.mark.parametrize("shape", [(6, 3), (2, 3, 7), (5, 3, 2, 2), (4, 70, 20, 20), (1, 2, 3000)])
+def test_batch_norm(shape, dtype):
+    x, g = values(shape, dtype), values(shape, dtype, 1)
+    channels = (1, shape[1], *[1] * (len(shape) - 2))
+    dims = (0, *range(2, len(shape)))
+    weight, bias = values(shape[1], dtype, 2), values(shape[1], dtype, 3)
+    wide = x.astype(np.float64)
+    mean, var = wide.mean(dims, keepdims=True), wide.var(dims, keepdims=True)
+    tolerance = close(dtype, 100)
+    sums = {"rtol": 1e3 * np.finfo(dtype).eps, "atol": 1e3 * np.finfo(dtype).eps}
+    for given, w, b in itertools.product((False, True), (weight, None), (bias, None)):
+        if given:
+            mean = np.linspace(-1, 1, shape[1]).reshape(channels)
+            rstd = np.linspace(0.5, 2, shape[1]).reshape(channels)
+        else:
+            rstd = 1 / np.sqrt(var + 1e-5)
+        statistics = (mean.ravel(), rstd.ravel()) if given else ()
+        out, means, rstds, variance = rowwise.batch_norm(x, w, b, 1e-5, *statistics)
+        normal = (wide - mean) * rstd
+        scale = 1 if w is None else w.reshape(channels)
+        shift = 0 if b is None else b.reshape(channels)
+        np.testing.assert_allclose(out, normal * scale + shift, **tolerance)
+        np.testing.assert_allclose(means, mean.ravel(), **tolerance)
+        np.testing.assert_allclose(rstds, rstd.ravel(), **tolerance)
+        if given:
+            assert variance is None
+        else:
+            np.testing.assert_allclose(variance, var.ravel(), **tolerance)
+        gradient = g.astype(np.float64) * scale
+        if not given:
+            along = (gradient * normal).mean(dims, keepdims=True)
+            gradient = gradient - gradient.mean(dims, keepdims=True) - normal * along
+        to_x, to_weight, to_bias = rowwise.batch_norm_backward(g, x, means, rstds, w, not given)
+        np.testing.assert_allclose(to_x, rstd * gradient, **tolerance)
+        np.testing.assert_allclose(to_weight, (g * normal).sum(dims), **sums)
+        np.testing.assert_allclose(to_bias, g.astype(np.float64).sum(dims), **sums)
+
+
+def test_batch_norm_refuses():
+    x = np.ones((2, 3))
+    with pytest.raises(ValueError, match="weight"):
+        rowwise.batch_norm(x, np.ones(2))
+    with pytest.raises(ValueError, match=r"\(N, C, ...\)"):
+        rowwise.batch_norm(np.ones(3))
+    with pytest.raises(ValueError, match="g must have shape"):
+        rowwise.batch_norm_backward(x.T, x, np.ones(3), np.ones(3), None, True)
+
+
+@pytest.mark.parametrize("dtype", REALS)
 @pytest.mark.parametrize("shape", [(4, 7), (3, 64), (2, 5, 130), (900, 600)])
 def test_rms_norm(shape, dtype):
     x, g, weight = values(shape, dtype), values(shape, dtype, 1), values(shape[-1], dtype, 2)

@@ -88,5 +88,10 @@ SAMPLES = [
     Sample("rms_norm", ((4, 5), (5,)), call=lambda x, w: neural.rms_norm_rows(x, w, 0.1),
            torch=lambda x, w: __import__("torch").nn.functional.rms_norm(x, (5,), w, 0.1),
            tolerance=4),  # sums over a row in another order
+    Sample("batch_norm", ((3, 4, 5), (4,), (4,)),
+           call=lambda x, w, b: neural.batch_norm_channels(x, w, b, 0.1)[0],
+           torch=lambda x, w, b: __import__("torch").nn.functional.batch_norm(
+               x, None, None, w, b, True, 0.1, 0.1),
+           tolerance=4),  # sums over a channel in another order
     Sample("gate", ((2, 3), (4,)), call=lambda x, y: neural.gate([x, y], lambda gs: gs)),
 ]  # fmt: skip
