@@ -107,7 +107,6 @@ class _Layer(Module):
             setattr(self, f"dropout{i}", Dropout(dropout))
         self.activation = _activation(activation, type(self).__name__)
 
-
     def _residual(
         self, x: Tensor, norm: Module, block: Callable[..., Tensor], *args: Any
     ) -> Tensor:
