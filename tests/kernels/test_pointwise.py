@@ -276,3 +276,14 @@ def test_complex_goes_to_numpy_or_is_refused():
     np.testing.assert_array_equal(pointwise.mul(x, 2.0), x * 2)
     with pytest.raises(TypeError, match="real"):
         pointwise.gelu(x)
+
+
+@pytest.mark.parametrize("dtype", REALS)
+@pytest.mark.parametrize("part", [(), (1, 1), (40, 1), (700,), (1, 700)])
+def test_views_that_broadcast(rng, dtype, part):
+    x = rng.standard_normal((40, 700)).astype(dtype)
+    y = np.broadcast_to(rng.standard_normal(part).astype(dtype), x.shape)
+    for kernel, function in ((pointwise.mul, np.multiply), (pointwise.sub, np.subtract)):
+        np.testing.assert_array_equal(kernel(x, y), function(x, y))
+        np.testing.assert_array_equal(kernel(y, x), function(y, x))
+        np.testing.assert_array_equal(kernel(y, y), function(y, y))
