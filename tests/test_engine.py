@@ -811,3 +811,20 @@ def test_an_output_of_several_is_watched_too():
     q.mul_(2.0)
     with pytest.raises(InPlaceError, match="qr"):
         (q.sum() + r.sum()).backward()
+
+
+def test_a_gradient_that_nobody_else_holds_is_taken_over_without_a_copy(monkeypatch):
+    from lucid._core.op import ARRAYS
+
+    made = []
+    rule = ARRAYS.mul
+
+    def watched(*args):
+        result = rule(*args)
+        made.append(result.ctypes.data)
+        return result
+
+    monkeypatch.setattr(ARRAYS, "mul", watched)
+    x = leaf(1.0, 2.0)
+    (x * lucid.tensor([3.0, 4.0])).sum().backward()
+    assert x.grad.data_ptr() == made[-1]

@@ -372,10 +372,9 @@ def _accumulate(leaf: Tensor, gradient: Any, create_graph: bool) -> None:
     if isinstance(gradient, Tensor):
         leaf._grad = gradient.clone() if before is None else before + gradient
     elif before is None:
-        flags = gradient.flags
         # Held by the caller's variable, this one and the call: nobody else will write to it.
-        if sys.getrefcount(gradient) > 3 or not flags.owndata or not (
-            flags.c_contiguous and flags.writeable
+        if sys.getrefcount(gradient) > 3 or not gradient.flags.owndata or not (
+            gradient.flags.c_contiguous and gradient.flags.writeable
         ):  # fmt: skip
             gradient = gradient.copy()
         leaf._grad = wrap(gradient)

@@ -534,6 +534,7 @@ def _with_exponent(operation: Any) -> Any:
 subtract, multiply, divide, true_divide = sub, mul, div, div
 add_ = in_place(add)
 ARRAYS.add_ = B.add_  # how the engine adds gradients up
+ARRAYS.zeros = B.zeros
 sub_ = subtract_ = in_place(sub)
 mul_ = multiply_ = in_place(mul)
 div_ = divide_ = true_divide_ = in_place(div)
