@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from lucid._core import dtype as dtypes
 from lucid._core.grad_mode import mode
 from lucid._core.op import TENSORS, Op, Plan, _operand, explained, record
 from lucid._core.tape import new_memory
@@ -94,7 +95,6 @@ def _other(value: Any, array: np.ndarray, op: Op) -> Any:
 
 
 _CONSTANT_VERSION = (new_memory(), 0)
-_CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
 
 
 def _copy_over(op: Op, array: np.ndarray, out: Any) -> None:
@@ -103,8 +103,7 @@ def _copy_over(op: Op, array: np.ndarray, out: Any) -> None:
             f"{op.name}_: the result's shape {np.shape(out)} differs from the tensor's "
             f"{array.shape}"
         )
-    kind = np.asarray(out).dtype.kind
-    if _CATEGORY[kind] > _CATEGORY[array.dtype.kind]:
+    if dtypes.category(np.asarray(out).dtype) > dtypes.category(array.dtype):
         raise RuntimeError(
             f"{op.name}_: the result's dtype {out.dtype} would not fit the tensor's {array.dtype}; "
             "use the out-of-place operation"
