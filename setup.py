@@ -138,9 +138,7 @@ def kernel(source: Path) -> Extension:
 
 def hot_module(source: Path) -> Extension:
     name = ".".join(source.with_suffix("").parts)
-    return Extension(
-        name, [str(source)], extra_compile_args=FLAGS + WARNINGS, extra_link_args=LINK
-    )
+    return Extension(name, [str(source)], extra_compile_args=FLAGS + WARNINGS, extra_link_args=LINK)
 
 
 extensions = cythonize(

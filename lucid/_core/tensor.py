@@ -19,6 +19,7 @@ from lucid._core import dtype as dtypes
 from lucid._core.device import CPU, as_device, device
 from lucid._core.grad_mode import enable_grad, mode
 from lucid._core.tape import Memory, Node, RemovableHandle, new_memory
+from lucid._kernels.slots import Slot
 
 if TYPE_CHECKING:
     from lucid._core._methods import Methods
@@ -542,6 +543,17 @@ def memory_of(tensor: Tensor) -> Memory:
 def note_write(tensor: Tensor) -> None:
     """Says that ``tensor``'s memory was, or is about to be, written to in place."""
     memory_of(tensor).version += 1
+
+
+def note_writes(tensors: list[Tensor]) -> None:
+    """`note_write` of all, at a few ns each; what no graph has seen yet has no version to count."""
+    _version.increment(_memory.distinct(tensors))
+    for base in _base.distinct(tensors):
+        note_write(base)
+
+
+_memory, _base = Slot(Tensor._memory), Slot(Tensor._base)
+_version = Slot(Memory.version)  # type: ignore[misc]  # the descriptor, not a version
 
 
 def refresh(tensor: Tensor) -> None:

@@ -235,6 +235,9 @@ static void lucid_execute(const lucid_list *list, const lucid_job *job, lucid_re
     for (Py_ssize_t i = 0; i < list->count; i++) {
         const lucid_view *view = &list->views[i];
         lucid_result *into = &results[each ? i : 0];
+        if (i + 2 < list->count) /* no prefetcher knows where the next array lies */
+            for (int line = 0; line < 8; line++)
+                __builtin_prefetch(list->views[i + 2].data + 64 * line);
         for (Py_ssize_t start = 0; start < view->size; start += LUCID_BLOCK) {
             Py_ssize_t count = view->size - start;
             if (count > LUCID_BLOCK) count = LUCID_BLOCK;

@@ -106,6 +106,7 @@ cdef class Gradients:
     cdef Py_ssize_t size
     cdef tuple arrays
     cdef list copies  # (array, its copy in a dtype that the kernels know)
+    cdef bint writeable  # every array, as it is described
     cdef lucid_view few[FEW]
     cdef lucid_view* views
 
@@ -122,6 +123,7 @@ cdef class Gradients:
         cdef Py_ssize_t n = PyTuple_GET_SIZE(self.arrays), i
         cdef lucid_view* view
         cdef object item
+        self.writeable = True
         self.views = &self.few[0] if n <= FEW else <lucid_view*>malloc(n * sizeof(lucid_view))
         if self.views is NULL:
             raise MemoryError(f"{caller}: no memory to describe {n} arrays")
@@ -150,6 +152,7 @@ cdef class Gradients:
         if kind < 0:
             x = self.convert(x, caller, in_place)
             kind = kind_of(x)
+            self.writeable = False
         view.data = <char*>cnp.PyArray_DATA(x)
         view.kind = <lucid_kind>kind
         ndim = cnp.PyArray_NDIM(x)
@@ -158,7 +161,10 @@ cdef class Gradients:
             view.size = 1
             for i in range(ndim):
                 view.size *= shape[i]
-        elif lucid_view_strided(
+            self.writeable = self.writeable and cnp.PyArray_ISWRITEABLE(x)
+            return 0
+        self.writeable = False
+        if lucid_view_strided(
             view, ndim, <Py_ssize_t*>shape, <Py_ssize_t*>cnp.PyArray_STRIDES(x),
             cnp.PyArray_CHKFLAGS(x, cnp.NPY_ARRAY_ALIGNED), in_place,
         ) < 0:
@@ -203,18 +209,39 @@ cdef lucid_result* results(Py_ssize_t n) except NULL:
     return scratch
 
 
+cdef double measure(Gradients g, const lucid_job* job, int64_t* nonfinite):
+    cdef double norm
+    if g.size > RELEASE_GIL:
+        with nogil:
+            norm = lucid_total_norm(&g.list, job, nonfinite)
+    else:
+        norm = lucid_total_norm(&g.list, job, nonfinite)
+    return norm
+
+
 def total_norm(arrays, double p):
     """Return (norm, nonfinite): the p-norm over all elements, and how many are NaN or inf."""
     cdef lucid_job job = norm_job(p, "total_norm")
     cdef Gradients g = gradients(arrays, "total_norm", False)
     cdef int64_t nonfinite
-    cdef double norm
-    if g.size > RELEASE_GIL:
-        with nogil:
-            norm = lucid_total_norm(&g.list, &job, &nonfinite)
-    else:
-        norm = lucid_total_norm(&g.list, &job, &nonfinite)
+    cdef double norm = measure(g, &job, &nonfinite)
     return norm, nonfinite
+
+
+def clip(arrays, double p, double limit, double eps):
+    """Return (norm, nonfinite, factor), having scaled by the factor where it is not 1."""
+    cdef lucid_job job = norm_job(p, "clip")
+    cdef Gradients g = gradients(arrays, "clip", False)
+    cdef int64_t nonfinite
+    cdef double norm = measure(g, &job, &nonfinite), factor = 1.0
+    if nonfinite == 0 and norm > limit:
+        factor = limit / (norm + eps)
+        # Memory that was described only for reading may be repeated, or be that of a copy.
+        if g.writeable:
+            change(g, LUCID_SCALE, factor)
+        else:
+            scale(g.arrays, factor)
+    return norm, nonfinite, factor
 
 
 def norms(arrays, double p):

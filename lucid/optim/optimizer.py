@@ -17,7 +17,7 @@ import numpy as np
 
 from lucid._core.grad_mode import enable_grad
 from lucid._core.tape import RemovableHandle
-from lucid._core.tensor import Tensor, memory_of, note_write, to_array, wrap
+from lucid._core.tensor import Tensor, note_write, note_writes, to_array, wrap
 from lucid._kernels.norms import nonfinite_counts, total_norm
 
 CLIP_EPS = 1e-7
@@ -196,8 +196,7 @@ class Optimizer:
         for group, params, grads in work:
             states = [state.get(p) or self._begin(p, group) for p in params]
             self.update(group, [p._data for p in params], grads, states, grad_scale)
-            for p in params:
-                memory_of(p).version += 1
+            note_writes(params)
         self._stepped = True
         for hook in self._step_post_hooks:
             hook(self, (closure,), {"grad_scale": grad_scale})
