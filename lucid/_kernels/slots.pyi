@@ -15,3 +15,12 @@ class Slot:
 
 def types(objects: list[Any]) -> list[type]:
     """The types of the objects, each once."""
+
+class Maker:
+    """Makes objects of a class with slots in one call: ``Maker(Point, "x", y=None)(x)``.
+
+    The class's own ``__init__`` is not called.
+    """
+
+    def __init__(self, cls: type, *given: str, **fixed: Any) -> None: ...
+    def __call__(self, *values: Any) -> Any: ...

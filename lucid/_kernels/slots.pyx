@@ -20,6 +20,9 @@ cdef extern from *:
     #define LUCID_SLOT_TYPE(descriptor) ((PyObject *)PyDescr_TYPE(descriptor))
     #define LUCID_ITEM(list, i) PyList_GET_ITEM(list, i)
     #define LUCID_IS(object, type) PyObject_TypeCheck(object, (PyTypeObject *)(type))
+    #define LUCID_NEW(type) PyType_GenericAlloc((PyTypeObject *)(type), 0)
+    #define LUCID_PUT(object, offset, value) \
+        (*(PyObject **)((char *)(object) + (offset)) = (value))
     """
     ctypedef struct PyMemberDef:
         int type
@@ -28,6 +31,8 @@ cdef extern from *:
     object LUCID_SLOT_TYPE(object descriptor)
     PyObject* LUCID_ITEM(list objects, Py_ssize_t i)  # borrowed
     bint LUCID_IS(PyObject* item, object type)
+    object LUCID_NEW(type cls)
+    void LUCID_PUT(object item, Py_ssize_t offset, object value)
     enum:
         T_OBJECT_EX
 
@@ -137,3 +142,34 @@ def types(list objects not None):
             found.append(kind)
         last = <PyObject*>kind
     return found
+
+
+cdef class Maker:
+    """Makes objects of a class with slots in one call: `Maker(Point, "x", y=None)(x)`."""
+
+    cdef type cls
+    cdef list given   # slots that a call sets
+    cdef list fixed   # slots that are always the same, and
+    cdef list values  # what they are
+
+    def __init__(self, type cls not None, *given, **fixed):
+        self.cls = cls
+        self.given = [Slot(getattr(cls, name)) for name in given]
+        self.fixed = [Slot(getattr(cls, name)) for name in fixed]
+        self.values = list(fixed.values())
+
+    def __call__(self, *values):
+        cdef Py_ssize_t i
+        if len(values) != len(self.given):
+            raise TypeError(
+                f"Maker: expected {len(self.given)} values for a {self.cls.__name__}; "
+                f"got {len(values)}"
+            )
+        made = LUCID_NEW(self.cls)
+        for i in range(len(self.given)):
+            Py_INCREF(values[i])
+            LUCID_PUT(made, (<Slot>self.given[i]).offset, values[i])
+        for i in range(len(self.fixed)):
+            Py_INCREF(self.values[i])
+            LUCID_PUT(made, (<Slot>self.fixed[i]).offset, self.values[i])
+        return made

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import pytest
 
-from lucid._kernels.slots import Slot, types
+from lucid._kernels.slots import Maker, Slot, types
 
 
 class Point:
@@ -85,3 +86,34 @@ def test_only_slots_can_be_read(not_a_slot):
 def test_types():
     assert types([]) == []
     assert types([Point(1), Pixel(1), Point(2), 3]) == [Point, Pixel, int]
+
+
+def test_a_maker_sets_what_it_is_given_and_what_is_always_the_same():
+    make = Maker(Pixel, "x", y=7)
+    made = make("left")
+    assert type(made) is Pixel
+    assert (made.x, made.y) == ("left", 7)
+    made.y = 8
+    assert make("right").y == 7
+
+
+def test_what_a_maker_makes_is_counted_and_collected():
+    value = object()
+    before = sys.getrefcount(value)
+    made = [Maker(Point, "x", y=value)(value) for _ in range(3)]
+    assert sys.getrefcount(value) == before + 6
+    made[0].y = made[0]  # a cycle, which only the garbage collector finds
+    del made
+    gc.collect()
+    assert sys.getrefcount(value) == before
+
+
+def test_a_maker_wants_all_values():
+    with pytest.raises(TypeError, match="expected 2 values for a Point; got 1"):
+        Maker(Point, "x", "y")(1)
+
+
+@pytest.mark.parametrize("name", ["z", "__init__"])
+def test_a_maker_knows_only_slots(name):
+    with pytest.raises((AttributeError, TypeError)):
+        Maker(Point, name)
