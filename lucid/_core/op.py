@@ -405,19 +405,31 @@ def apply(op: Op, inputs: Sequence[Any], attributes: Sequence[Any]) -> Any:
 
 
 def edges_of(inputs: Sequence[Any]) -> tuple[Any, ...]:
-    """An edge per input, whose views are up to date."""
-    return tuple(
-        [
-            None if x is None or not x._requires_grad else x if x._node is None else x._node
-            for x in inputs
-        ]
-    )
+    """An edge per input."""
+    return tuple([None if x is None else edge_of(x) for x in inputs])
 
 
-def _edges(inputs: Sequence[Tensor | None]) -> tuple[tuple[Any, ...], int]:
-    """An edge per input, and which of them need a gradient, a bit each."""
-    edges = tuple([None if x is None else edge_of(x) for x in inputs])
-    return edges, sum(1 << i for i, edge in enumerate(edges) if edge is not None)
+def recorded(
+    op: Op, inputs: Sequence[Any], arrays: Sequence[Any], attributes: Sequence[Any], out: Any
+) -> Any:
+    """The result of an operation whose forward leaves more for backward than it returns.
+
+    Args:
+        inputs, arrays: its tensors (or None), and what they hold.
+        attributes: all its other arguments, with what forward left among them.
+        out: the result, or a tuple of several.
+    """
+    edges = edges_of(inputs) if mode.recording else ()
+    which = sum([1 << i for i, edge in enumerate(edges) if edge is not None])
+    if type(out) is tuple:
+        results = tuple([wrap(part) for part in out])
+        if which:
+            _record_multiple(op.plan(which), edges, inputs, arrays, attributes, results)
+        return results
+    result = wrap(out)
+    if which:
+        record(op.plan(which), edges, inputs, arrays, attributes, result)
+    return result
 
 
 def _finish_multiple(
