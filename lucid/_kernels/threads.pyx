@@ -6,8 +6,11 @@ It lives in this module alone: sibling kernels reach the one pool through `cimpo
 import operator
 import os
 
+from libc.stdint cimport int64_t
+
 cdef extern from "threads.h" nogil:
     int lucid_pool_init(int threads)
+    int64_t lucid_now()
     void lucid_parallel_for(task_t task, void* context, Py_ssize_t count)
 
 cdef extern from *:
@@ -58,21 +61,35 @@ cdef enum:
     NESTED = 50  # tasks inside each task of a nested call
 
 
+cdef struct Visits:
+    int* counts
+    int64_t nanoseconds
+
+
 cdef void _count_visit(void* context, Py_ssize_t index) noexcept nogil:
-    (<int*>context)[index] += 1
+    cdef Visits* visits = <Visits*>context
+    cdef int64_t until = lucid_now() + visits.nanoseconds
+    visits.counts[index] += 1
+    while lucid_now() < until:
+        pass
 
 
 cdef void _nested_visit(void* context, Py_ssize_t index) noexcept nogil:
-    parallel_for(_count_visit, <int*>context + index * NESTED, NESTED)
+    cdef Visits inner = (<Visits*>context)[0]
+    inner.counts += index * NESTED
+    parallel_for(_count_visit, &inner, NESTED)
 
 
-def _visits(Py_ssize_t count, bint nested=False):
-    """How often `parallel_for` ran each of `count` tasks (all 1 if it is right); for the tests."""
+def _visits(Py_ssize_t count, bint nested=False, int64_t nanoseconds=0):
+    """How often `parallel_for` ran each of `count` tasks (all 1 if it is right); for the tests.
+
+    Each task, or inner task of a nested call, takes so many nanoseconds.
+    """
     cdef Py_ssize_t size = count * NESTED if nested else count
     buffer = bytearray(size * sizeof(int))
-    cdef int* visits = <int*><char*>buffer
+    cdef Visits visits = Visits(<int*><char*>buffer, nanoseconds)
     with nogil:
-        parallel_for(_nested_visit if nested else _count_visit, visits, count)
+        parallel_for(_nested_visit if nested else _count_visit, &visits, count)
     return list(memoryview(buffer).cast("i"))
 
 
