@@ -36,8 +36,7 @@
 typedef void (*lucid_task)(void *context, Py_ssize_t index);
 
 enum {
-    LUCID_WAKE_UP = 100000, /* nanoseconds that waking a worker costs, both sides together */
-    LUCID_PAUSES = 50,      /* between two offers of the processor: about a microsecond */
+    LUCID_PAUSES = 50, /* between two offers of the processor: about a microsecond */
     /* Of lucid_pool.state: how many workers may still join the job, and how many are inside. */
     LUCID_PLACE = 1,
     LUCID_INSIDE = 1 << 16,
@@ -54,6 +53,7 @@ static struct {
     pthread_mutex_t lock;   /* held to fall asleep, and to be sure that nobody is about to */
     pthread_cond_t opened, left; /* a job is open; the last worker left it */
     _Alignas(64) atomic_int threads; /* wanted, the caller included */
+    atomic_int wake_up; /* nanoseconds that waking a worker costs, both sides together */
     atomic_flag busy;
     atomic_int sleepers, waiting; /* workers asleep; whether the caller is */
     _Alignas(64) atomic_int state;
@@ -80,7 +80,7 @@ static int lucid_is_empty(void) { return atomic_load(&lucid_pool.state) < LUCID_
 /* Waits until `happened`, first awake and then asleep: `asleep` counts who sleeps on `signal`. */
 static void lucid_await(int (*happened)(void), atomic_int *asleep, pthread_cond_t *signal) {
     if (happened()) return;
-    const int64_t until = lucid_now() + LUCID_WAKE_UP;
+    const int64_t until = lucid_now() + lucid_pool.wake_up;
     do {
         for (int i = 0; i < LUCID_PAUSES; i++) {
             if (happened()) return;
@@ -117,6 +117,7 @@ static void lucid_pool_reset(void) {
 
 static int lucid_pool_init(int threads) {
     atomic_store(&lucid_pool.threads, threads);
+    atomic_store(&lucid_pool.wake_up, 100000);
     lucid_pool_reset();
     return pthread_atfork(NULL, NULL, lucid_pool_reset);
 }
@@ -168,7 +169,7 @@ static int lucid_worth_calling(int64_t start, Py_ssize_t index, int places) {
         return 0;
     if (count - index < 2 || !lucid_is_open()) return 0;
     int64_t expected = index ? (lucid_now() - start) * count / index : 0;
-    return lucid_pool.lone + expected >= LUCID_WAKE_UP;
+    return lucid_pool.lone + expected >= lucid_pool.wake_up;
 }
 
 /* Runs task(context, 0) ... task(context, count - 1) in any order and returns when all are done. */
@@ -180,7 +181,7 @@ static void lucid_parallel_for(lucid_task task, void *context, Py_ssize_t count)
     }
     const int places = count < threads ? (int)count - 1 : threads - 1;
     const int64_t start = lucid_now();
-    if (start - lucid_pool.finished > LUCID_WAKE_UP) lucid_pool.lone = 0;
+    if (start - lucid_pool.finished > lucid_pool.wake_up) lucid_pool.lone = 0;
     lucid_pool.task = task;
     lucid_pool.context = context;
     lucid_pool.count = count;

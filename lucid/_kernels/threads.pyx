@@ -17,9 +17,13 @@ cdef extern from *:
     """
     #define lucid_get_threads() atomic_load_explicit(&lucid_pool.threads, memory_order_relaxed)
     #define lucid_set_threads(n) atomic_store(&lucid_pool.threads, n)
+    #define lucid_get_wake_up() atomic_load_explicit(&lucid_pool.wake_up, memory_order_relaxed)
+    #define lucid_set_wake_up(n) atomic_store(&lucid_pool.wake_up, n)
     """
     int lucid_get_threads() nogil
     void lucid_set_threads(int n) nogil
+    int lucid_get_wake_up() nogil
+    void lucid_set_wake_up(int nanoseconds) nogil
 
 MAX_THREADS = 64
 
@@ -55,6 +59,16 @@ def set_num_threads(n):
     if not 1 <= wanted <= MAX_THREADS:
         raise ValueError(f"set_num_threads: n must be from 1 to {MAX_THREADS}; got {wanted}")
     lucid_set_threads(wanted)
+
+
+def _wake_up(int nanoseconds):
+    """Set what waking a worker is taken to cost, and return what it was taken to cost before.
+
+    For the tests: at 0 every job of several tasks calls the workers, and they sleep in between.
+    """
+    before = lucid_get_wake_up()
+    lucid_set_wake_up(nanoseconds)
+    return before
 
 
 cdef enum:

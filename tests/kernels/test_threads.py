@@ -17,6 +17,14 @@ LONG = 20_000
 """Nanoseconds: with tasks this long, a hundred of them are well worth waking all workers."""
 
 
+@pytest.fixture(params=[0, 100_000])
+def wake_up(request):
+    """What waking a worker is taken to cost: nothing, as in all other tests, and what it does."""
+    before = threads._wake_up(request.param)
+    yield
+    threads._wake_up(before)
+
+
 @pytest.fixture(autouse=True)
 def keep_num_threads():
     before = threads.get_num_threads()
@@ -55,6 +63,7 @@ def test_not_an_int_is_refused(n):
         threads.set_num_threads(n)
 
 
+@pytest.mark.usefixtures("wake_up")
 @pytest.mark.parametrize("n", [1, 2, 3, 7])
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 1000])
 def test_every_task_runs_exactly_once(n, count):
@@ -63,6 +72,7 @@ def test_every_task_runs_exactly_once(n, count):
         assert threads._visits(count) == [1] * count
 
 
+@pytest.mark.usefixtures("wake_up")
 @pytest.mark.parametrize("count", [2, 3, 50])
 def test_long_tasks_run_exactly_once(count):
     threads.set_num_threads(3)
@@ -72,6 +82,7 @@ def test_long_tasks_run_exactly_once(count):
             assert threads._visits(count, nanoseconds=LONG) == [1] * count
 
 
+@pytest.mark.usefixtures("wake_up")
 @pytest.mark.parametrize("n", [1, 3])
 def test_nested_calls(n):
     threads.set_num_threads(n)
@@ -80,6 +91,7 @@ def test_nested_calls(n):
         assert visits == [1] * len(visits)
 
 
+@pytest.mark.usefixtures("wake_up")
 def test_concurrent_calls():
     threads.set_num_threads(3)
 
@@ -91,6 +103,7 @@ def test_concurrent_calls():
         assert all(callers.map(job, [0, 1000] * 4))
 
 
+@pytest.mark.usefixtures("wake_up")
 def test_changing_the_number_between_jobs():
     for n in [1, 4, 2, 8, 1, 3] * 5:
         threads.set_num_threads(n)
@@ -127,10 +140,11 @@ assert len(workers()) == 3
 @needs_proc
 def test_small_jobs_do_not_call_the_workers():
     code = f"""{COUNT_THREADS}
+threads._visits(1)  # the first look at the clock takes long
 threads.set_num_threads(4)
 for _ in range(10):
     time.sleep(0.001)
-    threads._visits(100)
+    threads._visits(10)
 raise SystemExit(len(workers()))
 """
 
