@@ -10,7 +10,7 @@
  *   when the next job comes. While awake they keep offering their processor to others;
  * - a caller starts on its own, and calls sleeping workers once the work since they could have
  *   been awake, with what is left of the job as its tasks so far predict it, is worth a wake-up.
- *   Small models therefore run as on one thread, and no kernel needs a threshold of its own;
+ *   Small models therefore run as on one thread, and a kernel only says what its tasks are;
  * - nobody waits for a worker that is slow to wake up: a job is closed once its tasks have run
  *   out, and the caller waits only for workers that have joined it.
  *
