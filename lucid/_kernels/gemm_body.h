@@ -25,7 +25,8 @@
 typedef void (*gemm_task)(void *context, ptrdiff_t index);
 static void (*gemm_parallel)(gemm_task task, void *context, ptrdiff_t count);
 static int (*gemm_threads)(void);
-#define GEMM_PARALLEL_FROM 2e6 /* multiplications: some 20 us of one core */
+#define GEMM_PARALLEL_FROM 5e5 /* multiplications: some 5 us of one core */
+#define GEMM_LOAD 8 /* multiplications that take as long as bringing in an element of b */
 
 /* The packed block of a and one panel of b. Kept per thread, so that no product has to allocate
  * or page in its workspace afresh. */

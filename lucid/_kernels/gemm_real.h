@@ -610,7 +610,7 @@ static void REAL_NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const gemm_op
              m * k <= BLOCK_ROWS * DEPTH)
         g.block = REAL_NAME(dot_block);
 
-    const int threads = (double)m * n * k < GEMM_PARALLEL_FROM ? 1 : gemm_threads();
+    const int threads = (double)(m + GEMM_LOAD) * n * k < GEMM_PARALLEL_FROM ? 1 : gemm_threads();
     if (g.block == REAL_NAME(tile_block) && m > BLOCK_ROWS) {
         const ptrdiff_t blocks = REAL_NAME(up)((m + BLOCK_ROWS - 1) / BLOCK_ROWS, threads);
         g.height = REAL_NAME(up)((m + blocks - 1) / blocks, ROWS);

@@ -22,6 +22,7 @@ cnp.import_array()
 cdef extern from "norms.h" nogil:
     enum:
         LUCID_BLOCK
+        LUCID_SHARE
         LUCID_STATS_COLUMNS
     ctypedef enum lucid_kind:
         LUCID_F16
@@ -50,7 +51,6 @@ cdef extern from "norms.h" nogil:
         Py_ssize_t count
         const lucid_level_t* level
         void (*parallel)(task_t, void*, Py_ssize_t) noexcept nogil
-        int threads
     int lucid_view_strided(lucid_view*, int ndim, const Py_ssize_t* shape,
                            const Py_ssize_t* strides, bint aligned, bint in_place)
     lucid_job lucid_norm_job(double p)
@@ -72,7 +72,6 @@ cdef extern from *:
 cdef enum:
     FEW = 8                # arrays whose views need no allocation
     RELEASE_GIL = 1000     # elements
-    PER_THREAD = 250_000   # elements; measured: for fewer, waking a worker costs what it saves
 
 BLOCK = LUCID_BLOCK
 
@@ -140,8 +139,9 @@ cdef class Gradients:
             self.size += view.size
         self.list.views = self.views
         self.list.level = level
-        self.list.parallel = parallel_for
-        self.list.threads = <int>max(1, min(num_threads(), self.size // PER_THREAD))
+        self.list.parallel = NULL
+        if num_threads() > 1 and self.size > LUCID_SHARE * LUCID_BLOCK:
+            self.list.parallel = parallel_for
         return 0
 
     cdef int describe_one(self, lucid_view* view, ndarray x, str caller, bint in_place) except -1:
