@@ -190,14 +190,14 @@ ALWAYS_INLINE void REAL_NAME(transpose)(const real *from, ptrdiff_t stride, real
                                         ptrdiff_t width) {
     const quad a = *(const quad_at *)from, b = *(const quad_at *)(from + stride);
     const quad c = *(const quad_at *)(from + 2 * stride), d = *(const quad_at *)(from + 3 * stride);
-    const quad ab_low = QUAD_SHUFFLE(quad_bits, a, b, 0, 4, 1, 5);
-    const quad ab_high = QUAD_SHUFFLE(quad_bits, a, b, 2, 6, 3, 7);
-    const quad cd_low = QUAD_SHUFFLE(quad_bits, c, d, 0, 4, 1, 5);
-    const quad cd_high = QUAD_SHUFFLE(quad_bits, c, d, 2, 6, 3, 7);
-    *(quad_at *)to = QUAD_SHUFFLE(quad_bits, ab_low, cd_low, 0, 1, 4, 5);
-    *(quad_at *)(to + width) = QUAD_SHUFFLE(quad_bits, ab_low, cd_low, 2, 3, 6, 7);
-    *(quad_at *)(to + 2 * width) = QUAD_SHUFFLE(quad_bits, ab_high, cd_high, 0, 1, 4, 5);
-    *(quad_at *)(to + 3 * width) = QUAD_SHUFFLE(quad_bits, ab_high, cd_high, 2, 3, 6, 7);
+    const quad ab_low = SHUFFLE(quad_bits, a, b, 0, 4, 1, 5);
+    const quad ab_high = SHUFFLE(quad_bits, a, b, 2, 6, 3, 7);
+    const quad cd_low = SHUFFLE(quad_bits, c, d, 0, 4, 1, 5);
+    const quad cd_high = SHUFFLE(quad_bits, c, d, 2, 6, 3, 7);
+    *(quad_at *)to = SHUFFLE(quad_bits, ab_low, cd_low, 0, 1, 4, 5);
+    *(quad_at *)(to + width) = SHUFFLE(quad_bits, ab_low, cd_low, 2, 3, 6, 7);
+    *(quad_at *)(to + 2 * width) = SHUFFLE(quad_bits, ab_high, cd_high, 0, 1, 4, 5);
+    *(quad_at *)(to + 3 * width) = SHUFFLE(quad_bits, ab_high, cd_high, 2, 3, 6, 7);
 }
 
 /* One panel, as gemm_packer in gemm.h describes it. */
@@ -339,132 +339,124 @@ static void REAL_NAME(tile_block)(const product *g, ptrdiff_t top, ptrdiff_t bot
 
 /* ---- Thin products: what a tile cannot fill --------------------------------------------- */
 
-/* c's new value where it is not finished in registers. */
-ALWAYS_INLINE real REAL_NAME(finished)(const gemm_epilogue *e, real sum, real before, ptrdiff_t row,
-                                       ptrdiff_t column) {
-    if (!e) return sum;
-    real x = (real)e->alpha * sum;
-    if (e->accumulate) x += before;
-    if (e->row_bias) x += ((const real *)e->row_bias)[row];
-    if (e->column_bias) x += ((const real *)e->column_bias)[column];
-    return e->activation == GEMM_RELU && x < 0 ? 0 : x;
-}
-
-/* At least a quad, where a vector of the level is less. */
-#define WIDE (LANES > 4 ? LANES : 4)
-#define wide REAL_NAME(wide)
-#define wide_at REAL_NAME(wide_at)
-typedef real wide __attribute__((vector_size(LUCID_VBYTES > 4 * sizeof(real)
-                                                 ? LUCID_VBYTES : 4 * sizeof(real))));
-typedef real wide_at __attribute__((vector_size(sizeof(wide)), aligned(sizeof(real)), may_alias));
-
-ALWAYS_INLINE wide REAL_NAME(load_wide)(const real *from, ptrdiff_t count) {
-#if LUCID_VBYTES == 64
-    return REAL_NAME(load)(from, count);
-#else
-    if (count == WIDE) return *(const wide_at *)from;
-    wide x = {0};
-    for (ptrdiff_t i = 0; i < WIDE - 1; i++)
-        if (i < count) x[i] = from[i];
-    return x;
-#endif
-}
-
-/* The sums of four vectors. */
-ALWAYS_INLINE quad REAL_NAME(sums)(const wide *x) {
-    quad s[4];
-    for (int i = 0; i < 4; i++) {
-        union { wide whole; quad part[WIDE / 4]; } u = {x[i]};
-        s[i] = u.part[0];
-        for (int j = 1; j < WIDE / 4; j++) s[i] += u.part[j];
+/* The epilogue of `count` neighbours in a row of c, where it is not the tile's. */
+ALWAYS_INLINE void REAL_NAME(finish_vector)(const gemm_epilogue *e, vec x, real *c, ptrdiff_t row,
+                                            ptrdiff_t column, ptrdiff_t count) {
+    if (e) {
+        x *= (real)e->alpha;
+        if (e->accumulate) x += REAL_NAME(load)(c, count);
+        if (e->row_bias) x += ((const real *)e->row_bias)[row];
+        if (e->column_bias) x += REAL_NAME(load)((const real *)e->column_bias + column, count);
+        if (e->activation == GEMM_RELU) x = (vec)((vec_bits)x & ~(x < 0));
     }
-    const quad ab = QUAD_SHUFFLE(quad_bits, s[0], s[1], 0, 4, 1, 5) +
-                    QUAD_SHUFFLE(quad_bits, s[0], s[1], 2, 6, 3, 7);
-    const quad cd = QUAD_SHUFFLE(quad_bits, s[2], s[3], 0, 4, 1, 5) +
-                    QUAD_SHUFFLE(quad_bits, s[2], s[3], 2, 6, 3, 7);
-    return QUAD_SHUFFLE(quad_bits, ab, cd, 0, 1, 4, 5) +
-           QUAD_SHUFFLE(quad_bits, ab, cd, 2, 3, 6, 7);
+    REAL_NAME(store)(c, x, count);
+}
+
+/* Lane i, the sum of vector i of as many as 16 bytes have elements: neighbours within 16 bytes are
+ * added while they are sorted by vector, the rest of the sum is over the parts of 16 bytes. */
+#define part REAL_NAME(part)
+#define part_at REAL_NAME(part_at)
+#define PART (16 / (ptrdiff_t)sizeof(real))
+typedef real part __attribute__((vector_size(16)));
+typedef real part_at __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
+ALWAYS_INLINE part REAL_NAME(sums)(const vec *x) {
+    union { vec whole; part parts[LUCID_VBYTES / 16]; } u = {SUMS_BY_PART(x)};
+    part sum = u.parts[0];
+    for (int i = 1; i < LUCID_VBYTES / 16; i++) sum += u.parts[i];
+    return sum;
 }
 
 /* Dot products of `rows` rows of a with `columns` columns of b, both contiguous along the depth. */
 ALWAYS_INLINE void REAL_NAME(dots)(const int rows, const int columns, ptrdiff_t k,
-                                   const real *const *a, const real *const *b, real *to) {
-    wide t[4][8];
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < columns; j++) t[i][j] = (wide){0};
+                                   const real *const *a, const real *const *b, real *to,
+                                   ptrdiff_t to_stride) {
+#define EACH_ROW _Pragma("GCC unroll 4") for (int i = 0; i < rows; i++)
+#define EACH_COLUMN _Pragma("GCC unroll 8") for (int j = 0; j < columns; j++)
+    vec t[4][8];
+    EACH_ROW EACH_COLUMN t[i][j] = (vec){0};
     ptrdiff_t p = 0;
-    for (; p + WIDE <= k; p += WIDE)
-        for (int j = 0; j < columns; j++) {
-            const wide y = *(const wide_at *)(b[j] + p);
-            for (int i = 0; i < rows; i++) t[i][j] += *(const wide_at *)(a[i] + p) * y;
+    for (; p + LANES <= k; p += LANES)
+        EACH_COLUMN {
+            const vec y = *(const vec_at *)(b[j] + p);
+            EACH_ROW t[i][j] += *(const vec_at *)(a[i] + p) * y;
         }
     if (p < k)
-        for (int j = 0; j < columns; j++) {
-            const wide y = REAL_NAME(load_wide)(b[j] + p, k - p);
-            for (int i = 0; i < rows; i++) t[i][j] += REAL_NAME(load_wide)(a[i] + p, k - p) * y;
+        EACH_COLUMN {
+            const vec y = REAL_NAME(load)(b[j] + p, k - p);
+            EACH_ROW t[i][j] += REAL_NAME(load)(a[i] + p, k - p) * y;
         }
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < columns; j += 4)
-            *(quad_at *)(to + i * columns + j) = REAL_NAME(sums)(t[i] + j);
+    EACH_ROW
+        _Pragma("GCC unroll 4")
+        for (int j = 0; j < columns; j += PART)
+            *(part_at *)(to + i * to_stride + j) = REAL_NAME(sums)(t[i] + j);
+#undef EACH_ROW
+#undef EACH_COLUMN
 }
 
 /* One dot product: its partial sums are several, so that they need not wait for each other. */
 static real REAL_NAME(dot)(ptrdiff_t k, const real *a, const real *b) {
-    wide t[8] = {{0}};
+    vec t[8] = {{0}};
     ptrdiff_t p = 0;
-    for (; p + 8 * WIDE <= k; p += 8 * WIDE)
+    for (; p + 8 * LANES <= k; p += 8 * LANES)
         _Pragma("GCC unroll 8")
         for (int i = 0; i < 8; i++)
-            t[i] += *(const wide_at *)(a + p + i * WIDE) * *(const wide_at *)(b + p + i * WIDE);
-    for (; p < k; p += WIDE) {
-        const ptrdiff_t count = REAL_NAME(least)(WIDE, k - p);
-        t[0] += REAL_NAME(load_wide)(a + p, count) * REAL_NAME(load_wide)(b + p, count);
+            t[i] += *(const vec_at *)(a + p + i * LANES) * *(const vec_at *)(b + p + i * LANES);
+    for (; p < k; p += LANES) {
+        const ptrdiff_t count = REAL_NAME(least)(LANES, k - p);
+        t[0] += REAL_NAME(load)(a + p, count) * REAL_NAME(load)(b + p, count);
     }
-    const quad s = REAL_NAME(sums)(t) + REAL_NAME(sums)(t + 4);
-    return (s[0] + s[2]) + (s[1] + s[3]);
+    for (int i = 4; i > 0; i /= 2)
+        for (int j = 0; j < i; j++) t[j] += t[j + i];
+    real sum = 0;
+    for (int i = 0; i < LANES; i++) sum += t[0][i];
+    return sum;
 }
 
 #define DOT_ROWS (ROWS == 12 ? 4 : 2)
+#define DOT_COLUMNS 64
 
 /* A few rows times a transposed matrix: no packing, b is read once and as it lies. */
 static void REAL_NAME(dot_block)(const product *g, ptrdiff_t top, ptrdiff_t bottom, ptrdiff_t left,
                                  ptrdiff_t right) {
-    real *const copies = (real *)gemm_scratch;
+    real *const copies = (real *)gemm_scratch, sums[DOT_MAX_ROWS][DOT_COLUMNS];
     const gemm_operand *const a = g->a, *const b = g->b;
-    const int copy = a->pack || a->depth_stride != 1;
     const int columns = g->m == 1 ? 8 : 4;
-    if (copy)
-        for (ptrdiff_t i = top; i < bottom; i++)
+    const real *x[DOT_MAX_ROWS], *y[8];
+    for (ptrdiff_t i = top; i < bottom; i++) {
+        x[i - top] = (const real *)a->data + i * a->free_stride;
+        if (a->pack || a->depth_stride != 1) {
             REAL_NAME(pack)(a, i, 1, 0, g->k, 1, copies + (i - top) * g->k);
+            x[i - top] = copies + (i - top) * g->k;
+        }
+    }
     if (g->m == 1 && g->n == 1) {
-        const real sum =
-            REAL_NAME(dot)(g->k, copy ? copies : (const real *)a->data, (const real *)b->data);
-        *g->c = REAL_NAME(finished)(g->epilogue, sum, *g->c, 0, 0);
+        const vec sum = {REAL_NAME(dot)(g->k, x[0], (const real *)b->data)};
+        REAL_NAME(finish_vector)(g->epilogue, sum, g->c, 0, 0, 1);
         return;
     }
-    for (ptrdiff_t j = left; j < right; j += columns) {
-        const real *y[8], *x[4];
-        for (int v = 0; v < columns; v++)
-            y[v] = (const real *)b->data + REAL_NAME(least)(j + v, right - 1) * b->free_stride;
-        for (ptrdiff_t i = top; i < bottom; i += DOT_ROWS) {
-            const ptrdiff_t rows = REAL_NAME(least)(DOT_ROWS, bottom - i);
-            for (int u = 0; u < rows; u++)
-                x[u] = copy ? copies + (i - top + u) * g->k
-                            : (const real *)a->data + (i + u) * a->free_stride;
-            real to[16];
-            if (columns == 8) REAL_NAME(dots)(1, 8, g->k, x, y, to);
-            else if (rows == 1) REAL_NAME(dots)(1, 4, g->k, x, y, to);
-            else if (rows == 2) REAL_NAME(dots)(2, 4, g->k, x, y, to);
+    for (ptrdiff_t first = left, end; first < right; first = end) {
+        end = REAL_NAME(least)(first + DOT_COLUMNS, right);
+        for (ptrdiff_t j = first; j < end; j += columns) {
+            for (int v = 0; v < columns; v++)
+                y[v] = (const real *)b->data + REAL_NAME(least)(j + v, right - 1) * b->free_stride;
+            for (ptrdiff_t i = 0; i < bottom - top; i += DOT_ROWS) {
+                real *const to = &sums[i][j - first];
+                switch (columns == 8 ? 0 : REAL_NAME(least)(DOT_ROWS, bottom - top - i)) {
+                case 0: REAL_NAME(dots)(1, 8, g->k, x, y, to, DOT_COLUMNS); break;
+                case 1: REAL_NAME(dots)(1, 4, g->k, x + i, y, to, DOT_COLUMNS); break;
+                case 2: REAL_NAME(dots)(2, 4, g->k, x + i, y, to, DOT_COLUMNS); break;
 #if ROWS == 12
-            else if (rows == 3) REAL_NAME(dots)(3, 4, g->k, x, y, to);
-            else REAL_NAME(dots)(4, 4, g->k, x, y, to);
+                case 3: REAL_NAME(dots)(3, 4, g->k, x + i, y, to, DOT_COLUMNS); break;
+                case 4: REAL_NAME(dots)(4, 4, g->k, x + i, y, to, DOT_COLUMNS); break;
 #endif
-            for (int u = 0; u < rows; u++)
-                for (int v = 0; v < columns && j + v < right; v++) {
-                    real *const c = g->c + (i + u) * g->c_stride + j + v;
-                    *c = REAL_NAME(finished)(g->epilogue, to[u * columns + v], *c, i + u, j + v);
                 }
+            }
         }
+        for (ptrdiff_t i = top; i < bottom; i++)
+            for (ptrdiff_t j = first; j < end; j += LANES)
+                REAL_NAME(finish_vector)(g->epilogue, *(vec_at *)&sums[i - top][j - first],
+                                         g->c + i * g->c_stride + j, i, j,
+                                         REAL_NAME(least)(LANES, end - j));
     }
 }
 
@@ -508,8 +500,10 @@ static void REAL_NAME(row_block)(const product *g, ptrdiff_t top, ptrdiff_t bott
     }
     if (e && (e->row_bias || e->column_bias || e->activation)) {
         const gemm_epilogue rest = {1, 0, e->activation, e->row_bias, e->column_bias};
-        for (ptrdiff_t j = left; j < right; j++)
-            g->c[j] = REAL_NAME(finished)(&rest, g->c[j], 0, 0, j);
+        for (ptrdiff_t j = left; j < right; j += LANES) {
+            const ptrdiff_t count = REAL_NAME(least)(LANES, right - j);
+            REAL_NAME(finish_vector)(&rest, REAL_NAME(load)(g->c + j, count), g->c + j, 0, j, count);
+        }
     }
 }
 
@@ -517,10 +511,9 @@ static void REAL_NAME(row_block)(const product *g, ptrdiff_t top, ptrdiff_t bott
 static void REAL_NAME(empty_block)(const product *g, ptrdiff_t top, ptrdiff_t bottom,
                                    ptrdiff_t left, ptrdiff_t right) {
     for (ptrdiff_t i = top; i < bottom; i++)
-        for (ptrdiff_t j = left; j < right; j++) {
-            real *const c = g->c + i * g->c_stride + j;
-            *c = REAL_NAME(finished)(g->epilogue, 0, *c, i, j);
-        }
+        for (ptrdiff_t j = left; j < right; j += LANES)
+            REAL_NAME(finish_vector)(g->epilogue, (vec){0}, g->c + i * g->c_stride + j, i, j,
+                                     REAL_NAME(least)(LANES, right - j));
 }
 
 /* ---- The product as a list of tasks ----------------------------------------------------- */
@@ -654,12 +647,13 @@ static const gemm_engine REAL_NAME(engine) = {
 #undef DIRECT_ROWS
 #undef DIRECT_COLUMNS
 #undef PEAK_CHAINS
-#undef WIDE
+#undef DOT_COLUMNS
+#undef PART
 #undef vec
 #undef vec_at
 #undef vec_bits
-#undef wide
-#undef wide_at
+#undef part
+#undef part_at
 #undef quad
 #undef quad_at
 #undef quad_bits
