@@ -32,8 +32,14 @@
 #define PACKED_BYTES (16 << 20)
 #define DIRECT_ROWS (16 * ROWS) /* with fewer rows, packing b does not pay */
 #define DIRECT_COLUMNS 192      /* with fewer columns, packing a does not */
-#define DOT_MAX_ROWS 8
 #define DOT_MIN_DEPTH (4 * LANES)
+#if LUCID_VBYTES == 64
+#define DOT_MAX_ROWS 16
+#elif ROWS == 4
+#define DOT_MAX_ROWS 32 /* to spread a number over a register is slow, so dot products win longer */
+#else
+#define DOT_MAX_ROWS 8
+#endif
 #define PEAK_CHAINS 12
 
 #define vec REAL_NAME(vec)
@@ -465,16 +471,17 @@ ALWAYS_INLINE void REAL_NAME(combine)(const int rows, ptrdiff_t n, const real *x
                                       ptrdiff_t b_depth, real *c, int add) {
     ptrdiff_t j = 0;
     for (; j + LANES <= n; j += LANES) {
-        vec t = {0};
-        if (add) t = *(const vec_at *)(c + j);
-        for (int i = 0; i < rows; i++) t += x[i] * *(const vec_at *)(b + i * b_depth + j);
-        *(vec_at *)(c + j) = t;
+        vec t[2] = {{0}, {0}};
+        if (add) t[0] = *(const vec_at *)(c + j);
+        for (int i = 0; i < rows; i++) t[i & 1] += x[i] * *(const vec_at *)(b + i * b_depth + j);
+        *(vec_at *)(c + j) = t[0] + t[1];
     }
     if (j < n) {
-        vec t = {0};
-        if (add) t = REAL_NAME(load)(c + j, n - j);
-        for (int i = 0; i < rows; i++) t += x[i] * REAL_NAME(load)(b + i * b_depth + j, n - j);
-        REAL_NAME(store)(c + j, t, n - j);
+        vec t[2] = {{0}, {0}};
+        if (add) t[0] = REAL_NAME(load)(c + j, n - j);
+        for (int i = 0; i < rows; i++)
+            t[i & 1] += x[i] * REAL_NAME(load)(b + i * b_depth + j, n - j);
+        REAL_NAME(store)(c + j, t[0] + t[1], n - j);
     }
 }
 
@@ -597,10 +604,10 @@ static void REAL_NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const gemm_op
         g.block = REAL_NAME(empty_block);
     else if (b->pack || b->packed)
         ;
-    else if (m == 1 && b->free_stride == 1 && !a->pack)
+    else if (m == 1 && n > 1 && b->free_stride == 1 && !a->pack)
         g.block = REAL_NAME(row_block);
-    else if (b->depth_stride == 1 && m <= DOT_MAX_ROWS && k >= DOT_MIN_DEPTH &&
-             m * k <= BLOCK_ROWS * DEPTH)
+    else if (b->depth_stride == 1 && m <= DOT_MAX_ROWS &&
+             (m == 1 || k >= DOT_MIN_DEPTH) && m * k <= BLOCK_ROWS * DEPTH)
         g.block = REAL_NAME(dot_block);
 
     const int threads = (double)m * n * k < GEMM_PARALLEL_FROM ? 1 : gemm_threads();
