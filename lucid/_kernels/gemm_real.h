@@ -471,17 +471,16 @@ ALWAYS_INLINE void REAL_NAME(combine)(const int rows, ptrdiff_t n, const real *x
                                       ptrdiff_t b_depth, real *c, int add) {
     ptrdiff_t j = 0;
     for (; j + LANES <= n; j += LANES) {
-        vec t[2] = {{0}, {0}};
-        if (add) t[0] = *(const vec_at *)(c + j);
-        for (int i = 0; i < rows; i++) t[i & 1] += x[i] * *(const vec_at *)(b + i * b_depth + j);
-        *(vec_at *)(c + j) = t[0] + t[1];
+        vec t = {0};
+        if (add) t = *(const vec_at *)(c + j);
+        for (int i = 0; i < rows; i++) t += x[i] * *(const vec_at *)(b + i * b_depth + j);
+        *(vec_at *)(c + j) = t;
     }
     if (j < n) {
-        vec t[2] = {{0}, {0}};
-        if (add) t[0] = REAL_NAME(load)(c + j, n - j);
-        for (int i = 0; i < rows; i++)
-            t[i & 1] += x[i] * REAL_NAME(load)(b + i * b_depth + j, n - j);
-        REAL_NAME(store)(c + j, t[0] + t[1], n - j);
+        vec t = {0};
+        if (add) t = REAL_NAME(load)(c + j, n - j);
+        for (int i = 0; i < rows; i++) t += x[i] * REAL_NAME(load)(b + i * b_depth + j, n - j);
+        REAL_NAME(store)(c + j, t, n - j);
     }
 }
 
