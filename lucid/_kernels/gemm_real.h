@@ -32,6 +32,8 @@
 #define PACKED_BYTES (16 << 20)
 #define DIRECT_ROWS (16 * ROWS) /* with fewer rows, packing b does not pay */
 #define DIRECT_COLUMNS 192      /* with fewer columns, packing a does not */
+#define ALONG_MAX_ROWS 4
+#define ALONG_DEPTH 16
 #define DOT_MIN_DEPTH (4 * LANES)
 #if LUCID_VBYTES == 64
 #define DOT_MAX_ROWS 16
@@ -280,14 +282,16 @@ static void REAL_NAME(tile_block)(const product *g, ptrdiff_t top, ptrdiff_t bot
     real *const a_block = (real *)gemm_scratch, *const b_panel = a_block + BLOCK_ROWS * DEPTH;
     const gemm_operand *const a = g->a, *const b = g->b;
     const gemm_epilogue *const e = g->epilogue;
-    const ptrdiff_t step = REAL_NAME(depth_block)(g->k);
     const ptrdiff_t tall = bottom - top, tiles = (tall + ROWS - 1) / ROWS;
     const ptrdiff_t height = (tall + tiles - 1) / tiles;
     const int pack_a = a->pack || right - left > DIRECT_COLUMNS;
-    /* Rows a multiple of 4 KB apart compete for the same lines of the L1 cache. */
+    /* Rows a multiple of 4 KB apart compete for the same few lines of a cache: few products per
+     * element of b are too little to hide that, they had better go along its rows. */
     const int aliased = b->depth_stride * (ptrdiff_t)sizeof(real) % 4096 == 0;
     const int pack_b =
         b->pack || b->free_stride != 1 || tall > (aliased ? DIRECT_ROWS / 4 : DIRECT_ROWS);
+    const ptrdiff_t step = aliased && !pack_b && !g->packed && g->m <= ALONG_MAX_ROWS
+                               ? ALONG_DEPTH : REAL_NAME(depth_block)(g->k);
     /* As many panels of b at a time as stay in the cache while rows of tiles go over them: in L2
      * where b is packed as a whole, in L1 where it is read in place; or the one just packed. */
     const ptrdiff_t panels = (g->packed ? CHUNK_BYTES : pack_b ? 0 : DIRECT_BYTES) /
@@ -645,6 +649,8 @@ static const gemm_engine REAL_NAME(engine) = {
 #undef DEPTH
 #undef BLOCK_ROWS
 #undef DOT_ROWS
+#undef ALONG_MAX_ROWS
+#undef ALONG_DEPTH
 #undef DOT_MAX_ROWS
 #undef DOT_MIN_DEPTH
 #undef CHUNK_BYTES
