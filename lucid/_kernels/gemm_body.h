@@ -64,7 +64,7 @@ static _Thread_local char gemm_scratch[GEMM_SCRATCH_BYTES] __attribute__((aligne
 #define real float
 #define bits int32_t
 #define REAL_NAME(name) LUCID_NAME(LUCID_JOIN(name, f32))
-#define MASKED(operation) _mm512_##operation##_ps
+#define MASKED(operation) operation##_ps
 #define MASK __mmask16
 #define SUMS_BY_PART(x)                                                                         \
     ADD_IN_TURN(ADD_IN_TURN(x[0], x[1], FLOATS), ADD_IN_TURN(x[2], x[3], FLOATS), PAIRS)
@@ -79,7 +79,7 @@ static _Thread_local char gemm_scratch[GEMM_SCRATCH_BYTES] __attribute__((aligne
 #define real double
 #define bits int64_t
 #define REAL_NAME(name) LUCID_NAME(LUCID_JOIN(name, f64))
-#define MASKED(operation) _mm512_##operation##_pd
+#define MASKED(operation) operation##_pd
 #define MASK __mmask8
 #define SUMS_BY_PART(x) ADD_IN_TURN(x[0], x[1], DOUBLES)
 #include "gemm_real.h"

@@ -62,24 +62,31 @@ _Static_assert((BLOCK_ROWS + COLUMNS) * DEPTH * sizeof(real) <= GEMM_SCRATCH_BYT
 
 /* ---- The first `count` lanes of a vector, 0 < count <= LANES ---------------------------- */
 
+#define MASKS (LUCID_VBYTES > 16)
+
 #if LUCID_VBYTES == 64
 
 ALWAYS_INLINE vec REAL_NAME(load)(const real *from, ptrdiff_t count) {
-    return (vec)MASKED(maskz_loadu)((MASK)(((uint32_t)1 << count) - 1), from);
+    return (vec)MASKED(_mm512_maskz_loadu)((MASK)(((uint32_t)1 << count) - 1), from);
 }
 
 ALWAYS_INLINE void REAL_NAME(store)(real *to, vec x, ptrdiff_t count) {
-    MASKED(mask_storeu)(to, (MASK)(((uint32_t)1 << count) - 1), x);
+    MASKED(_mm512_mask_storeu)(to, (MASK)(((uint32_t)1 << count) - 1), x);
 }
 
 #else
 
 ALWAYS_INLINE vec REAL_NAME(load)(const real *from, ptrdiff_t count) {
+#if MASKS
+    static const bits ones[2 * LANES] = {[0 ... LANES - 1] = -1};
+    return (vec)MASKED(_mm256_maskload)(from, *(const __m256i_u *)(ones + LANES - count));
+#else
     if (count == LANES) return *(const vec_at *)from;
     vec x = {0};
     for (ptrdiff_t i = 0; i < LANES - 1; i++)
         if (i < count) x[i] = from[i];
     return x;
+#endif
 }
 
 ALWAYS_INLINE void REAL_NAME(store)(real *to, vec x, ptrdiff_t count) {
@@ -92,6 +99,11 @@ ALWAYS_INLINE void REAL_NAME(store)(real *to, vec x, ptrdiff_t count) {
 }
 
 #endif
+
+/* Of a panel, in which all lanes are there where they cannot be masked out. */
+ALWAYS_INLINE vec REAL_NAME(load_panel)(const real *from, ptrdiff_t count) {
+    return MASKS && count < LANES ? REAL_NAME(load)(from, count) : (vec)*(const vec_at *)from;
+}
 
 /* ---- The tile ------------------------------------------------------------------------------- */
 
@@ -110,12 +122,14 @@ typedef struct {
         for (int v = 0; v < vecs; v++)
 
 /* c(0..rows, 0..columns) from a(i, p) = a[i * a_stride + p * a_depth] and b(p, j) =
- * b[p * b_depth + j]; b has `vecs` whole vectors to read, of which `columns` elements count. */
+ * b[p * b_depth + j]. Without masks, b has `vecs` whole vectors to read. */
 ALWAYS_INLINE void REAL_NAME(tile)(const int rows, const int vecs, ptrdiff_t depth, const real *a,
                                    ptrdiff_t a_stride, ptrdiff_t a_depth, const real *b,
                                    ptrdiff_t b_depth, real *c, ptrdiff_t c_stride,
                                    ptrdiff_t columns, const finish *f, ptrdiff_t row,
                                    ptrdiff_t column) {
+    const ptrdiff_t last = columns - (vecs - 1) * LANES;
+#define COUNT (v + 1 < vecs ? LANES : last)
     vec t[ROWS][2];
     EACH t[i][v] = (vec){0};
     if (depth > 64) /* in time for the end */
@@ -125,15 +139,13 @@ ALWAYS_INLINE void REAL_NAME(tile)(const int rows, const int vecs, ptrdiff_t dep
     for (ptrdiff_t p = 0; p < depth; p++) {
         vec x[2];
         _Pragma("GCC unroll 2")
-        for (int v = 0; v < vecs; v++) x[v] = *(const vec_at *)(b + v * LANES);
+        for (int v = 0; v < vecs; v++) x[v] = REAL_NAME(load_panel)(b + v * LANES, COUNT);
         EACH t[i][v] += base[i / 3][i % 3 * a_stride] * x[v];
         _Pragma("GCC unroll 4")
         for (int q = 0; q < 4; q++) base[q] += a_depth;
         b += b_depth;
     }
 
-    const ptrdiff_t last = columns - (vecs - 1) * LANES;
-#define COUNT (v + 1 < vecs ? LANES : last)
     if (f->alpha != 1) EACH t[i][v] *= f->alpha;
     if (f->add) EACH t[i][v] += REAL_NAME(load)(c + i * c_stride + v * LANES, COUNT);
     if (f->row_bias) EACH t[i][v] += f->row_bias[row + i];
@@ -322,7 +334,7 @@ static void REAL_NAME(tile_block)(const product *g, ptrdiff_t top, ptrdiff_t bot
             if (g->packed) {
                 panel = g->packed +
                         REAL_NAME(packed_at)(g->packed_n, first - g->packed_left, p, depth);
-            } else if (pack_b || (end - first) % LANES) {
+            } else if (pack_b || (!MASKS && (end - first) % LANES)) {
                 REAL_NAME(pack)(b, first, end - first, p, depth, COLUMNS, b_panel);
             } else {
                 b_depth = b->depth_stride, next = 1;
@@ -644,6 +656,7 @@ static const gemm_engine REAL_NAME(engine) = {
     REAL_NAME(gemm), REAL_NAME(pack_b), REAL_NAME(packed_size), REAL_NAME(peak)};
 
 #undef LANES
+#undef MASKS
 #undef COLUMNS
 #undef ROWS
 #undef DEPTH
