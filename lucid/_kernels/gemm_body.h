@@ -21,6 +21,51 @@
 #define SHUFFLE(mask, x, y, ...) __builtin_shuffle(x, y, (mask){__VA_ARGS__})
 #endif
 
+/* The first (LOW) and second (HIGH) half of each 16 bytes of x and of y in turn, in units of one
+ * float, two floats or one double. */
+#define LOW(mask, x, y, unit, bytes) \
+    SHUFFLE(mask, x, y, LUCID_JOIN(LUCID_JOIN(unit, LOW), bytes))
+#define HIGH(mask, x, y, unit, bytes) \
+    SHUFFLE(mask, x, y, LUCID_JOIN(LUCID_JOIN(unit, HIGH), bytes))
+#define FLOAT_LOW_16 0, 4, 1, 5
+#define FLOAT_HIGH_16 2, 6, 3, 7
+#define FLOAT_LOW_32 0, 8, 1, 9, 4, 12, 5, 13
+#define FLOAT_HIGH_32 2, 10, 3, 11, 6, 14, 7, 15
+#define FLOAT_LOW_64 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29
+#define FLOAT_HIGH_64 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31
+#define FLOATS_LOW_16 0, 1, 4, 5
+#define FLOATS_HIGH_16 2, 3, 6, 7
+#define FLOATS_LOW_32 0, 1, 8, 9, 4, 5, 12, 13
+#define FLOATS_HIGH_32 2, 3, 10, 11, 6, 7, 14, 15
+#define FLOATS_LOW_64 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define FLOATS_HIGH_64 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#define DOUBLE_LOW_16 0, 2
+#define DOUBLE_HIGH_16 1, 3
+#define DOUBLE_LOW_32 0, 4, 2, 6
+#define DOUBLE_HIGH_32 1, 5, 3, 7
+#define DOUBLE_LOW_64 0, 8, 2, 10, 4, 12, 6, 14
+#define DOUBLE_HIGH_64 1, 9, 3, 11, 5, 13, 7, 15
+
+/* Of as many vectors as 16 bytes have elements, in each 16 bytes: the transpose (in place), and the
+ * sums of each vector's elements. */
+#define TRANSPOSE_FLOAT(type, mask, x, bytes)                                                    \
+    const type ab_low = LOW(mask, x[0], x[1], FLOAT, bytes);                                     \
+    const type ab_high = HIGH(mask, x[0], x[1], FLOAT, bytes);                                   \
+    const type cd_low = LOW(mask, x[2], x[3], FLOAT, bytes);                                     \
+    const type cd_high = HIGH(mask, x[2], x[3], FLOAT, bytes);                                   \
+    x[0] = LOW(mask, ab_low, cd_low, FLOATS, bytes);                                             \
+    x[1] = HIGH(mask, ab_low, cd_low, FLOATS, bytes);                                            \
+    x[2] = LOW(mask, ab_high, cd_high, FLOATS, bytes);                                           \
+    x[3] = HIGH(mask, ab_high, cd_high, FLOATS, bytes)
+#define TRANSPOSE_DOUBLE(type, mask, x, bytes)                                                   \
+    const type low = LOW(mask, x[0], x[1], DOUBLE, bytes);                                       \
+    x[1] = HIGH(mask, x[0], x[1], DOUBLE, bytes);                                                \
+    x[0] = low
+#define ADD(mask, x, y, unit, bytes) (LOW(mask, x, y, unit, bytes) + HIGH(mask, x, y, unit, bytes))
+#define SUMS_FLOAT(mask, x, bytes)                                                               \
+    ADD(mask, ADD(mask, x[0], x[1], FLOAT, bytes), ADD(mask, x[2], x[3], FLOAT, bytes), FLOATS, bytes)
+#define SUMS_DOUBLE(mask, x, bytes) ADD(mask, x[0], x[1], DOUBLE, bytes)
+
 /* The thread pool, through pointers that gemm.pyx sets. */
 typedef void (*gemm_task)(void *context, ptrdiff_t index);
 static void (*gemm_parallel)(gemm_task task, void *context, ptrdiff_t count);
@@ -34,66 +79,34 @@ static _Thread_local char gemm_scratch[GEMM_SCRATCH_BYTES] __attribute__((aligne
 
 #endif
 
-/* Elements (one float, two floats, one double) of x and y in turn: those of the first and of the
- * second half of each 16 bytes. */
-#if LUCID_VBYTES == 64
-#define FLOATS_LOW 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29
-#define FLOATS_HIGH 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31
-#define PAIRS_LOW 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
-#define PAIRS_HIGH 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
-#define DOUBLES_LOW 0, 8, 2, 10, 4, 12, 6, 14
-#define DOUBLES_HIGH 1, 9, 3, 11, 5, 13, 7, 15
-#elif LUCID_VBYTES == 32
-#define FLOATS_LOW 0, 8, 1, 9, 4, 12, 5, 13
-#define FLOATS_HIGH 2, 10, 3, 11, 6, 14, 7, 15
-#define PAIRS_LOW 0, 1, 8, 9, 4, 5, 12, 13
-#define PAIRS_HIGH 2, 3, 10, 11, 6, 7, 14, 15
-#define DOUBLES_LOW 0, 4, 2, 6
-#define DOUBLES_HIGH 1, 5, 3, 7
-#else
-#define FLOATS_LOW 0, 4, 1, 5
-#define FLOATS_HIGH 2, 6, 3, 7
-#define PAIRS_LOW 0, 1, 4, 5
-#define PAIRS_HIGH 2, 3, 6, 7
-#define DOUBLES_LOW 0, 2
-#define DOUBLES_HIGH 1, 3
-#endif
-#define ADD_IN_TURN(x, y, elements) \
-    (SHUFFLE(vec_bits, x, y, elements##_LOW) + SHUFFLE(vec_bits, x, y, elements##_HIGH))
-
 #define real float
 #define bits int32_t
 #define REAL_NAME(name) LUCID_NAME(LUCID_JOIN(name, f32))
 #define MASKED(operation) operation##_ps
 #define MASK __mmask16
-#define SUMS_BY_PART(x)                                                                         \
-    ADD_IN_TURN(ADD_IN_TURN(x[0], x[1], FLOATS), ADD_IN_TURN(x[2], x[3], FLOATS), PAIRS)
+#define TRANSPOSE TRANSPOSE_FLOAT
+#define SUMS SUMS_FLOAT
 #include "gemm_real.h"
 #undef real
 #undef bits
 #undef REAL_NAME
 #undef MASKED
 #undef MASK
-#undef SUMS_BY_PART
+#undef TRANSPOSE
+#undef SUMS
 
 #define real double
 #define bits int64_t
 #define REAL_NAME(name) LUCID_NAME(LUCID_JOIN(name, f64))
 #define MASKED(operation) operation##_pd
 #define MASK __mmask8
-#define SUMS_BY_PART(x) ADD_IN_TURN(x[0], x[1], DOUBLES)
+#define TRANSPOSE TRANSPOSE_DOUBLE
+#define SUMS SUMS_DOUBLE
 #include "gemm_real.h"
 #undef real
 #undef bits
 #undef REAL_NAME
 #undef MASKED
 #undef MASK
-#undef SUMS_BY_PART
-
-#undef FLOATS_LOW
-#undef FLOATS_HIGH
-#undef PAIRS_LOW
-#undef PAIRS_HIGH
-#undef DOUBLES_LOW
-#undef DOUBLES_HIGH
-#undef ADD_IN_TURN
+#undef TRANSPOSE
+#undef SUMS

@@ -17,6 +17,7 @@
  */
 
 #define LANES ((ptrdiff_t)(LUCID_VBYTES / sizeof(real)))
+#define PART ((ptrdiff_t)(16 / sizeof(real)))
 #define COLUMNS (2 * LANES)
 #if LUCID_VBYTES == 64 || defined(__aarch64__)
 #define ROWS 12 /* 24 of 32 registers hold the tile */
@@ -46,19 +47,20 @@
 
 #define vec REAL_NAME(vec)
 #define vec_at REAL_NAME(vec_at)
-#define quad REAL_NAME(quad)
-#define quad_at REAL_NAME(quad_at)
-#define quad_bits REAL_NAME(quad_bits)
+#define part REAL_NAME(part)
+#define part_at REAL_NAME(part_at)
+#define part_bits REAL_NAME(part_bits)
 #define vec_bits REAL_NAME(vec_bits)
 typedef real vec __attribute__((vector_size(LUCID_VBYTES)));
 typedef real vec_at __attribute__((vector_size(LUCID_VBYTES), aligned(sizeof(real)), may_alias));
 typedef bits vec_bits __attribute__((vector_size(LUCID_VBYTES)));
-typedef real quad __attribute__((vector_size(4 * sizeof(real))));
-typedef real quad_at
-    __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
-typedef bits quad_bits __attribute__((vector_size(4 * sizeof(real))));
+typedef real part __attribute__((vector_size(16)));
+typedef real part_at __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
+typedef bits part_bits __attribute__((vector_size(16)));
 
 _Static_assert((BLOCK_ROWS + COLUMNS) * DEPTH * sizeof(real) <= GEMM_SCRATCH_BYTES, "scratch");
+
+ALWAYS_INLINE ptrdiff_t REAL_NAME(least)(ptrdiff_t x, ptrdiff_t y) { return x < y ? x : y; }
 
 /* ---- The first `count` lanes of a vector, 0 < count <= LANES ---------------------------- */
 
@@ -205,19 +207,37 @@ static void (*const REAL_NAME(tiles)[2][ROWS][2])(TILE_ARGUMENTS) = {
 
 /* ---- Packing ---------------------------------------------------------------------------- */
 
-/* to[p * width + i] = from[i * stride + p] for 4 x 4 elements. */
+/* A part of each of several rows, PART rows apart. */
+ALWAYS_INLINE vec REAL_NAME(parts_of_rows)(const real *from, ptrdiff_t stride) {
+#define ROW(i) _mm_loadu_ps((const float *)(from + i * PART * stride))
+#if LUCID_VBYTES == 64
+    __m512 x = _mm512_broadcast_f32x4(ROW(0));
+    x = _mm512_mask_broadcast_f32x4(x, 0x00f0, ROW(1));
+    x = _mm512_mask_broadcast_f32x4(x, 0x0f00, ROW(2));
+    return (vec)_mm512_mask_broadcast_f32x4(x, 0xf000, ROW(3));
+#elif LUCID_VBYTES == 32
+    return (vec)_mm256_insertf128_ps(_mm256_castps128_ps256(ROW(0)), ROW(1), 1);
+#else
+    return *(const vec_at *)from;
+#endif
+#undef ROW
+}
+
+/* to[p * width + i] = from[i * stride + p], p < PART, for i < LANES and for i < PART. */
 ALWAYS_INLINE void REAL_NAME(transpose)(const real *from, ptrdiff_t stride, real *to,
                                         ptrdiff_t width) {
-    const quad a = *(const quad_at *)from, b = *(const quad_at *)(from + stride);
-    const quad c = *(const quad_at *)(from + 2 * stride), d = *(const quad_at *)(from + 3 * stride);
-    const quad ab_low = SHUFFLE(quad_bits, a, b, 0, 4, 1, 5);
-    const quad ab_high = SHUFFLE(quad_bits, a, b, 2, 6, 3, 7);
-    const quad cd_low = SHUFFLE(quad_bits, c, d, 0, 4, 1, 5);
-    const quad cd_high = SHUFFLE(quad_bits, c, d, 2, 6, 3, 7);
-    *(quad_at *)to = SHUFFLE(quad_bits, ab_low, cd_low, 0, 1, 4, 5);
-    *(quad_at *)(to + width) = SHUFFLE(quad_bits, ab_low, cd_low, 2, 3, 6, 7);
-    *(quad_at *)(to + 2 * width) = SHUFFLE(quad_bits, ab_high, cd_high, 0, 1, 4, 5);
-    *(quad_at *)(to + 3 * width) = SHUFFLE(quad_bits, ab_high, cd_high, 2, 3, 6, 7);
+    vec x[PART];
+    for (int i = 0; i < PART; i++) x[i] = REAL_NAME(parts_of_rows)(from + i * stride, stride);
+    TRANSPOSE(vec, vec_bits, x, LUCID_VBYTES);
+    for (int p = 0; p < PART; p++) *(vec_at *)(to + p * width) = x[p];
+}
+
+ALWAYS_INLINE void REAL_NAME(transpose_part)(const real *from, ptrdiff_t stride, real *to,
+                                             ptrdiff_t width) {
+    part x[PART];
+    for (int i = 0; i < PART; i++) x[i] = *(const part_at *)(from + i * stride);
+    TRANSPOSE(part, part_bits, x, 16);
+    for (int p = 0; p < PART; p++) *(part_at *)(to + p * width) = x[p];
 }
 
 /* One panel, as gemm_packer in gemm.h describes it. */
@@ -236,12 +256,17 @@ ALWAYS_INLINE void REAL_NAME(pack)(const gemm_operand *operand, ptrdiff_t first,
     if (stride == 1 && count == width) {
         for (ptrdiff_t p = 0; p < depth; p++)
             for (ptrdiff_t i = 0; i < width; i++) panel[p * width + i] = from[p * step + i];
-    } else if (step == 1 && count >= 4) {
-        const ptrdiff_t whole = depth & ~(ptrdiff_t)3;
-        for (ptrdiff_t i = 0; i < count; i += 4) {
-            const ptrdiff_t at = i + 4 <= count ? i : count - 4; /* the last four may overlap */
-            for (ptrdiff_t p = 0; p < whole; p += 4)
-                REAL_NAME(transpose)(from + at * stride + p, stride, panel + p * width + at, width);
+    } else if (step == 1 && count >= PART) {
+        const ptrdiff_t whole = depth & -PART;
+        ptrdiff_t i = 0;
+        for (; i + LANES <= count; i += LANES)
+            for (ptrdiff_t p = 0; p < whole; p += PART)
+                REAL_NAME(transpose)(from + i * stride + p, stride, panel + p * width + i, width);
+        for (; i < count; i += PART) {
+            const ptrdiff_t at = REAL_NAME(least)(i, count - PART); /* the last may overlap */
+            for (ptrdiff_t p = 0; p < whole; p += PART)
+                REAL_NAME(transpose_part)(from + at * stride + p, stride, panel + p * width + at,
+                                          width);
         }
         for (ptrdiff_t p = whole; p < depth; p++)
             for (ptrdiff_t i = 0; i < count; i++) panel[p * width + i] = from[i * stride + p];
@@ -274,8 +299,6 @@ typedef struct product {
                   ptrdiff_t right);
     ptrdiff_t left, height, width, down;
 } product;
-
-ALWAYS_INLINE ptrdiff_t REAL_NAME(least)(ptrdiff_t x, ptrdiff_t y) { return x < y ? x : y; }
 
 ALWAYS_INLINE ptrdiff_t REAL_NAME(up)(ptrdiff_t x, ptrdiff_t step) {
     return (x + step - 1) / step * step;
@@ -374,15 +397,9 @@ ALWAYS_INLINE void REAL_NAME(finish_vector)(const gemm_epilogue *e, vec x, real 
     REAL_NAME(store)(c, x, count);
 }
 
-/* Lane i, the sum of vector i of as many as 16 bytes have elements: neighbours within 16 bytes are
- * added while they are sorted by vector, the rest of the sum is over the parts of 16 bytes. */
-#define part REAL_NAME(part)
-#define part_at REAL_NAME(part_at)
-#define PART (16 / (ptrdiff_t)sizeof(real))
-typedef real part __attribute__((vector_size(16)));
-typedef real part_at __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
+/* Element i, the sum of x[i], i < PART. */
 ALWAYS_INLINE part REAL_NAME(sums)(const vec *x) {
-    union { vec whole; part parts[LUCID_VBYTES / 16]; } u = {SUMS_BY_PART(x)};
+    union { vec whole; part parts[LUCID_VBYTES / 16]; } u = {SUMS(vec_bits, x, LUCID_VBYTES)};
     part sum = u.parts[0];
     for (int i = 1; i < LUCID_VBYTES / 16; i++) sum += u.parts[i];
     return sum;
@@ -658,6 +675,7 @@ static const gemm_engine REAL_NAME(engine) = {
 #undef LANES
 #undef MASKS
 #undef COLUMNS
+#undef PART
 #undef ROWS
 #undef DEPTH
 #undef BLOCK_ROWS
@@ -673,14 +691,11 @@ static const gemm_engine REAL_NAME(engine) = {
 #undef DIRECT_COLUMNS
 #undef PEAK_CHAINS
 #undef DOT_COLUMNS
-#undef PART
 #undef vec
 #undef vec_at
 #undef vec_bits
 #undef part
 #undef part_at
-#undef quad
-#undef quad_at
-#undef quad_bits
+#undef part_bits
 #undef finish
 #undef product
