@@ -66,6 +66,16 @@
     ADD(mask, ADD(mask, x[0], x[1], FLOAT, bytes), ADD(mask, x[2], x[3], FLOAT, bytes), FLOATS, bytes)
 #define SUMS_DOUBLE(mask, x, bytes) ADD(mask, x[0], x[1], DOUBLE, bytes)
 
+/* y[at + i]: element i of x (of 16 bytes) in every lane. */
+#define SPREAD_FLOAT(y, at, x)                             \
+    (y[(at) + 0] = SHUFFLE(part_bits, x, x, 0, 0, 0, 0),   \
+     y[(at) + 1] = SHUFFLE(part_bits, x, x, 1, 1, 1, 1),   \
+     y[(at) + 2] = SHUFFLE(part_bits, x, x, 2, 2, 2, 2),   \
+     y[(at) + 3] = SHUFFLE(part_bits, x, x, 3, 3, 3, 3))
+#define SPREAD_DOUBLE(y, at, x)                            \
+    (y[(at) + 0] = SHUFFLE(part_bits, x, x, 0, 0),         \
+     y[(at) + 1] = SHUFFLE(part_bits, x, x, 1, 1))
+
 /* The thread pool, through pointers that gemm.pyx sets. */
 typedef void (*gemm_task)(void *context, ptrdiff_t index);
 static void (*gemm_parallel)(gemm_task task, void *context, ptrdiff_t count);
@@ -86,6 +96,7 @@ static _Thread_local char gemm_scratch[GEMM_SCRATCH_BYTES] __attribute__((aligne
 #define MASK __mmask16
 #define TRANSPOSE TRANSPOSE_FLOAT
 #define SUMS SUMS_FLOAT
+#define SPREAD SPREAD_FLOAT
 #include "gemm_real.h"
 #undef real
 #undef bits
@@ -94,6 +105,7 @@ static _Thread_local char gemm_scratch[GEMM_SCRATCH_BYTES] __attribute__((aligne
 #undef MASK
 #undef TRANSPOSE
 #undef SUMS
+#undef SPREAD
 
 #define real double
 #define bits int64_t
@@ -102,6 +114,7 @@ static _Thread_local char gemm_scratch[GEMM_SCRATCH_BYTES] __attribute__((aligne
 #define MASK __mmask8
 #define TRANSPOSE TRANSPOSE_DOUBLE
 #define SUMS SUMS_DOUBLE
+#define SPREAD SPREAD_DOUBLE
 #include "gemm_real.h"
 #undef real
 #undef bits
@@ -110,3 +123,4 @@ static _Thread_local char gemm_scratch[GEMM_SCRATCH_BYTES] __attribute__((aligne
 #undef MASK
 #undef TRANSPOSE
 #undef SUMS
+#undef SPREAD

@@ -32,8 +32,9 @@
 #define DIRECT_BYTES (24 << 10)
 #define PACKED_BYTES (16 << 20)
 #define DIRECT_ROWS (16 * ROWS) /* with fewer rows, packing b does not pay */
-#define DIRECT_COLUMNS 192      /* with fewer columns, packing a does not */
-#define ALONG_MAX_ROWS 4
+/* with fewer columns, packing a does not */
+#define DIRECT_COLUMNS (ROWS == 4 ? 16 : 192)
+#define ALONG_MAX_ROWS (LUCID_VBYTES == 64 ? 4 : 16)
 #define ALONG_DEPTH 16
 #define DOT_MIN_DEPTH (4 * LANES)
 #if LUCID_VBYTES == 64
@@ -50,6 +51,7 @@
 #define part REAL_NAME(part)
 #define part_at REAL_NAME(part_at)
 #define part_bits REAL_NAME(part_bits)
+#define part_bits_at REAL_NAME(part_bits_at)
 #define vec_bits REAL_NAME(vec_bits)
 typedef real vec __attribute__((vector_size(LUCID_VBYTES)));
 typedef real vec_at __attribute__((vector_size(LUCID_VBYTES), aligned(sizeof(real)), may_alias));
@@ -57,6 +59,7 @@ typedef bits vec_bits __attribute__((vector_size(LUCID_VBYTES)));
 typedef real part __attribute__((vector_size(16)));
 typedef real part_at __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
 typedef bits part_bits __attribute__((vector_size(16)));
+typedef bits part_bits_at __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
 
 _Static_assert((BLOCK_ROWS + COLUMNS) * DEPTH * sizeof(real) <= GEMM_SCRATCH_BYTES, "scratch");
 
@@ -142,6 +145,15 @@ ALWAYS_INLINE void REAL_NAME(tile)(const int rows, const int vecs, ptrdiff_t dep
         vec x[2];
         _Pragma("GCC unroll 2")
         for (int v = 0; v < vecs; v++) x[v] = REAL_NAME(load_panel)(b + v * LANES, COUNT);
+#if ROWS == 4
+        /* Here the number of instructions is the limit. Spreading the elements of one vector of a
+         * takes fewer than loading each by itself, and as integers, fewer than as reals. */
+        if (rows == ROWS && a_stride == 1) {
+            part_bits y[ROWS];
+            for (int i = 0; i < ROWS; i += PART) SPREAD(y, i, *(const part_bits_at *)(base[0] + i));
+            EACH t[i][v] += (vec)y[i] * x[v];
+        } else
+#endif
         EACH t[i][v] += base[i / 3][i % 3 * a_stride] * x[v];
         _Pragma("GCC unroll 4")
         for (int q = 0; q < 4; q++) base[q] += a_depth;
@@ -697,5 +709,6 @@ static const gemm_engine REAL_NAME(engine) = {
 #undef part
 #undef part_at
 #undef part_bits
+#undef part_bits_at
 #undef finish
 #undef product
