@@ -4,6 +4,7 @@
 #ifndef GEMM_ONCE
 #define GEMM_ONCE
 
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +87,26 @@ static int (*gemm_threads)(void);
  * or page in its workspace afresh. */
 #define GEMM_SCRATCH_BYTES (512 * 1024)
 static _Thread_local char gemm_scratch[GEMM_SCRATCH_BYTES] __attribute__((aligned(64)));
+
+/* Memory for a packed b. One block is kept from product to product, because paging it in afresh
+ * takes longer than packing. Its size stands in the 64 bytes before it. */
+#define GEMM_KEPT_HEADER 64
+static _Atomic(char *) gemm_kept;
+
+static void *gemm_allocate(size_t size) {
+    char *block = atomic_exchange(&gemm_kept, NULL);
+    if (!block || *(size_t *)block < size) {
+        free(block);
+        block = aligned_alloc(64, GEMM_KEPT_HEADER + ((size + 63) & ~(size_t)63));
+        if (!block) return NULL;
+        *(size_t *)block = size;
+    }
+    return block + GEMM_KEPT_HEADER;
+}
+
+static void gemm_free(void *memory) {
+    free(atomic_exchange(&gemm_kept, (char *)memory - GEMM_KEPT_HEADER));
+}
 
 #endif
 

@@ -610,7 +610,7 @@ static void REAL_NAME(tall_product)(product *g) {
         PACKED_BYTES / (ptrdiff_t)sizeof(real) / g->k / COLUMNS * COLUMNS);
     void *own = NULL;
     if (!g->packed && chunk > 0)
-        own = aligned_alloc(64, (REAL_NAME(packed_size)(chunk, g->k) + 63) & ~(size_t)63);
+        own = gemm_allocate(REAL_NAME(packed_size)(chunk, g->k));
     if (!own) {
         REAL_NAME(run_blocks)(g);
         return;
@@ -623,7 +623,7 @@ static void REAL_NAME(tall_product)(product *g) {
         gemm_parallel(REAL_NAME(pack_task), g, (g->n + COLUMNS - 1) / COLUMNS);
         REAL_NAME(run_blocks)(g);
     }
-    free(own);
+    gemm_free(own);
 }
 
 static void REAL_NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const gemm_operand *a,
