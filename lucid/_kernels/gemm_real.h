@@ -26,8 +26,8 @@
 #else
 #define ROWS 4 /* 8 of 16; without FMA a product needs one for itself */
 #endif
-#define DEPTH 256
-#define BLOCK_ROWS (384 * 4 / (ptrdiff_t)sizeof(real))
+#define DEPTH (sizeof(real) == 8 && LUCID_VBYTES == 64 ? 192 : 256) /* panels that fit into L1 */
+#define BLOCK_ROWS ((384 << 10) / (ptrdiff_t)(DEPTH * sizeof(real)))
 #define CHUNK_BYTES (384 << 10)
 #define DIRECT_BYTES (24 << 10)
 #define PACKED_BYTES (16 << 20)
