@@ -1,18 +1,21 @@
-/* recurrent_real.h: the point-wise part of one step of each recurrent cell, and its derivative.
+/* recurrent_real.h: the point-wise part of one step of each recurrent cell, and its derivative;
+ * and the product of weights with the state of a single sequence.
  *
- * Plain loops over one row at a time, which stays in the L1 cache between them. Gates lie in the
- * order of PyTorch's weights: i f g o in an LSTM, r z n in a GRU.
+ * The cells are plain loops over one row at a time, which stays in the L1 cache between them. Gates
+ * lie in the order of PyTorch's weights: i f g o in an LSTM, r z n in a GRU.
  *
  * No include guard: included once per type and level.
  */
 #include "vector_math.h"
 
-#define CELL(name)                                                                               \
-    static void R(name)(const cell_step *restrict s, ptrdiff_t first, ptrdiff_t last)
-#define ROW(field) ((real *)s->field + row * s->hidden)
-#define GATES(field) ((real *)s->field + row * s->stride)
+#define CELL(name)                                                                        \
+    static void R(name)(const cell_step *restrict s, ptrdiff_t first, ptrdiff_t last,     \
+                        ptrdiff_t left, ptrdiff_t right)
+#define ROW(field) ((real *)s->field + row * s->hidden + left)
+#define OUT ((real *)s->out + row * s->out_stride + left)
+#define GATES(field) ((real *)s->field + row * s->stride + left)
 #define EACH_ROW for (ptrdiff_t row = first; row < last; row++)
-#define EACH_UNIT LUCID_LOOP for (ptrdiff_t j = 0; j < hidden; j++)
+#define EACH_UNIT LUCID_LOOP for (ptrdiff_t j = 0; j < units; j++)
 
 static void R(add)(void *to, const void *x, ptrdiff_t count) {
     real *sum = to;
@@ -31,15 +34,15 @@ LUCID_INLINE void R(tanh_of)(real *x, ptrdiff_t count) {
 /* ---- h' = tanh(sums) or relu(sums) ---------------------------------------------------------- */
 
 CELL(rnn_tanh_forward) {
-    const ptrdiff_t hidden = s->hidden;
+    const ptrdiff_t units = right - left;
     EACH_ROW {
-        real *h = GATES(gates), *out = ROW(out);
+        real *h = GATES(gates), *out = OUT;
         EACH_UNIT out[j] = h[j] = R(tanh)(h[j]);
     }
 }
 
 CELL(rnn_tanh_backward) {
-    const ptrdiff_t hidden = s->hidden;
+    const ptrdiff_t units = right - left;
     EACH_ROW {
         const real *h = GATES(gates), *dh = ROW(dh);
         real *d = GATES(d_input);
@@ -48,15 +51,15 @@ CELL(rnn_tanh_backward) {
 }
 
 CELL(rnn_relu_forward) {
-    const ptrdiff_t hidden = s->hidden;
+    const ptrdiff_t units = right - left;
     EACH_ROW {
-        real *h = GATES(gates), *out = ROW(out);
+        real *h = GATES(gates), *out = OUT;
         EACH_UNIT out[j] = h[j] = h[j] < 0 ? 0 : h[j];
     }
 }
 
 CELL(rnn_relu_backward) {
-    const ptrdiff_t hidden = s->hidden;
+    const ptrdiff_t units = right - left;
     EACH_ROW {
         const real *h = GATES(gates), *dh = ROW(dh);
         real *d = GATES(d_input);
@@ -67,14 +70,15 @@ CELL(rnn_relu_backward) {
 /* ---- c' = f c + i g,  h' = o tanh(c') ------------------------------------------------------- */
 
 CELL(lstm_forward) {
-    const ptrdiff_t hidden = s->hidden;
+    const ptrdiff_t hidden = s->hidden, units = right - left;
     EACH_ROW {
         real *i = GATES(gates), *f = i + hidden, *g = f + hidden, *o = g + hidden;
-        real *c = ROW(c), *out = ROW(out);
-        R(sigmoid_of)(i, 2 * hidden);
-        R(tanh_of)(g, hidden);
-        R(sigmoid_of)(o, hidden);
-        if (s->c_before) memcpy(ROW(c_before), c, (size_t)hidden * sizeof(real));
+        real *c = ROW(c), *out = OUT;
+        R(sigmoid_of)(i, units);
+        R(sigmoid_of)(f, units);
+        R(tanh_of)(g, units);
+        R(sigmoid_of)(o, units);
+        if (s->c_before) memcpy(ROW(c_before), c, (size_t)units * sizeof(real));
         EACH_UNIT {
             c[j] = R(fma)(f[j], c[j], i[j] * g[j]);
             out[j] = o[j] * R(tanh)(c[j]);
@@ -84,14 +88,14 @@ CELL(lstm_forward) {
 
 /* c' and tanh(c') are computed again: cheaper than fetching them. `out` becomes h' again. */
 CELL(lstm_backward) {
-    const ptrdiff_t hidden = s->hidden;
+    const ptrdiff_t hidden = s->hidden, units = right - left;
     EACH_ROW {
         const real *i = GATES(gates), *f = i + hidden, *g = f + hidden, *o = g + hidden;
         const real *c_before = ROW(c_before), *dh = ROW(dh);
         real *di = GATES(d_input), *df = di + hidden, *dg = df + hidden, *d_o = dg + hidden;
         real *dc = ROW(dc);
         if (s->out) {
-            real *out = ROW(out);
+            real *out = OUT;
             EACH_UNIT out[j] = o[j] * R(tanh)(R(fma)(f[j], c_before[j], i[j] * g[j]));
         }
         EACH_UNIT {
@@ -109,14 +113,14 @@ CELL(lstm_backward) {
 /* ---- h' = (1 - z) n + z h with n = tanh(input + r * recurrent) -------------------------------- */
 
 CELL(gru_forward) {
-    const ptrdiff_t hidden = s->hidden;
+    const ptrdiff_t hidden = s->hidden, units = right - left;
     EACH_ROW {
-        real *r = GATES(gates), *z = r + hidden, *n = z + hidden, *out = ROW(out);
+        real *r = GATES(gates), *z = r + hidden, *n = z + hidden, *out = OUT;
         const real *recurrent = GATES(recurrent), *candidate = recurrent + 2 * hidden;
         const real *h = ROW(h_before);
-        R(add)(r, recurrent, 2 * hidden);
-        R(sigmoid_of)(r, 2 * hidden);
-        if (s->candidate) memcpy(ROW(candidate), candidate, (size_t)hidden * sizeof(real));
+        EACH_UNIT r[j] = R(sigmoid)(r[j] + recurrent[j]);
+        EACH_UNIT z[j] = R(sigmoid)(z[j] + recurrent[hidden + j]);
+        if (s->candidate) memcpy(ROW(candidate), candidate, (size_t)units * sizeof(real));
         EACH_UNIT {
             n[j] = R(tanh)(R(fma)(r[j], candidate[j], n[j]));
             out[j] = R(fma)(z[j], h[j] - n[j], n[j]);
@@ -125,7 +129,7 @@ CELL(gru_forward) {
 }
 
 CELL(gru_backward) {
-    const ptrdiff_t hidden = s->hidden;
+    const ptrdiff_t hidden = s->hidden, units = right - left;
     EACH_ROW {
         const real *r = GATES(gates), *z = r + hidden, *n = z + hidden;
         const real *candidate = ROW(candidate), *h = ROW(h_before);
@@ -142,14 +146,62 @@ CELL(gru_backward) {
     }
 }
 
+/* ---- weights x: a few rows of weights at a time, as they lie ---------------------------------- */
+
+#define VECTOR_BYTES (LUCID_VBYTES > 4 * sizeof(real) ? LUCID_VBYTES : 4 * sizeof(real))
+#define LANES ((ptrdiff_t)(VECTOR_BYTES / sizeof(real)))
+#define AT_ONCE 8
+typedef real R(quad) __attribute__((vector_size(4 * sizeof(real))));
+typedef real R(vec) __attribute__((vector_size(VECTOR_BYTES)));
+typedef real R(vec_at) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+
+LUCID_INLINE real R(sum)(R(vec) x) {
+    const union { R(vec) whole; R(quad) part[LANES / 4]; } u = {x};
+    R(quad) s = u.part[0];
+    for (int i = 1; i < LANES / 4; i++) s += u.part[i];
+    return (s[0] + s[2]) + (s[1] + s[3]);
+}
+
+static void R(multiply)(const void *weights, const void *x, const void *bias, void *sums,
+                        ptrdiff_t count, ptrdiff_t depth, int accumulate) {
+    const real *const state = x;
+    const ptrdiff_t whole = depth - depth % LANES;
+    for (ptrdiff_t j = 0; j < count; j += AT_ONCE) {
+        const ptrdiff_t rows = count - j < AT_ONCE ? count - j : AT_ONCE;
+        const real *w[AT_ONCE];
+        R(vec) t[AT_ONCE];
+        for (int i = 0; i < AT_ONCE; i++) {
+            w[i] = (const real *)weights + (i < rows ? j + i : j) * depth;
+            t[i] = (R(vec)){0};
+        }
+        for (ptrdiff_t p = 0; p < whole; p += LANES) {
+            const R(vec) h = *(const R(vec_at) *)(state + p);
+            _Pragma("GCC unroll 8")
+            for (int i = 0; i < AT_ONCE; i++) t[i] += *(const R(vec_at) *)(w[i] + p) * h;
+        }
+        for (int i = 0; i < rows; i++) {
+            real total = R(sum)(t[i]);
+            for (ptrdiff_t p = whole; p < depth; p++) total += w[i][p] * state[p];
+            if (bias) total += ((const real *)bias)[j + i];
+            if (accumulate) total += ((real *)sums)[j + i];
+            ((real *)sums)[j + i] = total;
+        }
+    }
+}
+
 static const cell_table R(cells) = {
     {R(rnn_tanh_forward), R(rnn_relu_forward), R(lstm_forward), R(gru_forward)},
     {R(rnn_tanh_backward), R(rnn_relu_backward), R(lstm_backward), R(gru_backward)},
     R(add),
+    R(multiply),
 };
 
 #undef CELL
 #undef ROW
+#undef OUT
 #undef GATES
 #undef EACH_ROW
 #undef EACH_UNIT
+#undef VECTOR_BYTES
+#undef LANES
+#undef AT_ONCE
