@@ -31,14 +31,10 @@ typedef struct {
 typedef void (*cell_function)(const cell_step *step, ptrdiff_t first, ptrdiff_t last,
                               ptrdiff_t left, ptrdiff_t right);
 typedef void (*add_function)(void *to, const void *x, ptrdiff_t count);
-/* sums [+]= weights x + bias, for `count` rows of weights of `depth` each; bias may be NULL. */
-typedef void (*multiply_function)(const void *weights, const void *x, const void *bias, void *sums,
-                                  ptrdiff_t count, ptrdiff_t depth, int accumulate);
 
 typedef struct {
     cell_function forward[RECURRENT_KINDS], backward[RECURRENT_KINDS];
     add_function add;
-    multiply_function multiply;
 } cell_table;
 
 #endif

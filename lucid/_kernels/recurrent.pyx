@@ -64,9 +64,6 @@ cdef extern from "recurrent.h" nogil:
         cell_function* forward
         cell_function* backward
         void (*add)(void*, const void*, Py_ssize_t) noexcept nogil
-        void (*multiply)(
-            const void*, const void*, const void*, void*, Py_ssize_t, Py_ssize_t,
-            bint) noexcept nogil
     const cell_table* const* CELLS "LUCID_PICK(cells)"
 
 cdef const cell_table* const* cells = CELLS
@@ -75,6 +72,7 @@ cdef enum:
     UNITS = 64                  # of a block: at 256 hidden ones, 64 KB of weights per gate
     ROWS = 48                   # of a block, at most: enough to be busy multiplying, not loading
     WORTH_SHARING = 1 << 16     # multiplications of a step
+    WORTH_PACKING = 4           # rows in all steps
 
 
 cdef struct layer:
@@ -245,7 +243,7 @@ cdef ndarray packed_weights(const layer* s, weights* w):
     cdef Py_ssize_t panels = blocks_of(w.n) * w.gates
     cdef ndarray memory
     cdef packing job
-    if s.batch <= 1 or (s.steps <= 1 and s.down <= 1):
+    if s.rows <= WORTH_PACKING or (s.steps <= 1 and s.down <= 1):
         return None
     w.panel_bytes = s.engine.packed_size(UNITS, w.k)
     size = panels * w.panel_bytes + 64
@@ -359,13 +357,11 @@ cdef inline Py_ssize_t following(const layer* s, Py_ssize_t t) noexcept nogil:
 cdef void forward_block(void* context, Py_ssize_t phase, Py_ssize_t number) noexcept nogil:
     cdef const forward_pass* f = <const forward_pass*>context
     cdef const layer* s = &f.s
-    cdef Py_ssize_t size = s.itemsize, i = phase // s.phases_per_step, gate, column
+    cdef Py_ssize_t size = s.itemsize, i = phase // s.phases_per_step, gate
     cdef Py_ssize_t t = s.steps - 1 - i if s.reverse else i, after = following(s, t)
     cdef bint projecting = phase % s.phases_per_step == 1
     cdef block b = block_of(s, t, number, s.projected if projecting else s.hidden)
     cdef char* out = at_step(s, &f.y, t)
-    cdef char* sums
-    cdef const void* bias
     cdef cell_step step
     cdef gemm_epilogue add
     if is_empty(b):
@@ -385,17 +381,11 @@ cdef void forward_block(void* context, Py_ssize_t phase, Py_ssize_t number) noex
         if f.whole:
             step.out, step.out_stride = f.whole, s.hidden
         for gate in range(s.gates):
-            column = gate * s.hidden
-            sums = at(step.recurrent if s.kind == GRU else step.gates, column, size)
-            bias = at(f.bias, column + b.left, size)
-            if s.batch == 1:
-                s.cells.multiply(
-                    panel(&f.from_state, b.index, gate).data, step.h_before, bias,
-                    at(sums, b.left, size), b.right - b.left, s.projected, s.kind != GRU)
-            else:
-                add = finish(s.kind != GRU, bias)
-                multiply(
-                    s, &b, step.h_before, s.projected, &f.from_state, gate, sums, s.stride, &add)
+            add = finish(s.kind != GRU, at(f.bias, gate * s.hidden + b.left, size))
+            multiply(
+                s, &b, step.h_before, s.projected, &f.from_state, gate,
+                at(step.recurrent if s.kind == GRU else step.gates, gate * s.hidden, size),
+                s.stride, &add)
         s.cells.forward[s.kind](&step, b.first, b.last, b.left, b.right)
     if (projecting or not f.whole) and 0 <= after < s.steps:
         copy(

@@ -1,8 +1,7 @@
-/* recurrent_real.h: the point-wise part of one step of each recurrent cell, and its derivative;
- * and the product of weights with the state of a single sequence.
+/* recurrent_real.h: the point-wise part of one step of each recurrent cell, and its derivative.
  *
- * The cells are plain loops over one row at a time, which stays in the L1 cache between them. Gates
- * lie in the order of PyTorch's weights: i f g o in an LSTM, r z n in a GRU.
+ * Plain loops over one row at a time, which stays in the L1 cache between them. Gates lie in the
+ * order of PyTorch's weights: i f g o in an LSTM, r z n in a GRU.
  *
  * No include guard: included once per type and level.
  */
@@ -146,54 +145,10 @@ CELL(gru_backward) {
     }
 }
 
-/* ---- weights x: a few rows of weights at a time, as they lie ---------------------------------- */
-
-#define VECTOR_BYTES (LUCID_VBYTES > 4 * sizeof(real) ? LUCID_VBYTES : 4 * sizeof(real))
-#define LANES ((ptrdiff_t)(VECTOR_BYTES / sizeof(real)))
-#define AT_ONCE 8
-typedef real R(quad) __attribute__((vector_size(4 * sizeof(real))));
-typedef real R(vec) __attribute__((vector_size(VECTOR_BYTES)));
-typedef real R(vec_at) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
-
-LUCID_INLINE real R(sum)(R(vec) x) {
-    const union { R(vec) whole; R(quad) part[LANES / 4]; } u = {x};
-    R(quad) s = u.part[0];
-    for (int i = 1; i < LANES / 4; i++) s += u.part[i];
-    return (s[0] + s[2]) + (s[1] + s[3]);
-}
-
-static void R(multiply)(const void *weights, const void *x, const void *bias, void *sums,
-                        ptrdiff_t count, ptrdiff_t depth, int accumulate) {
-    const real *const state = x;
-    const ptrdiff_t whole = depth - depth % LANES;
-    for (ptrdiff_t j = 0; j < count; j += AT_ONCE) {
-        const ptrdiff_t rows = count - j < AT_ONCE ? count - j : AT_ONCE;
-        const real *w[AT_ONCE];
-        R(vec) t[AT_ONCE];
-        for (int i = 0; i < AT_ONCE; i++) {
-            w[i] = (const real *)weights + (i < rows ? j + i : j) * depth;
-            t[i] = (R(vec)){0};
-        }
-        for (ptrdiff_t p = 0; p < whole; p += LANES) {
-            const R(vec) h = *(const R(vec_at) *)(state + p);
-            _Pragma("GCC unroll 8")
-            for (int i = 0; i < AT_ONCE; i++) t[i] += *(const R(vec_at) *)(w[i] + p) * h;
-        }
-        for (int i = 0; i < rows; i++) {
-            real total = R(sum)(t[i]);
-            for (ptrdiff_t p = whole; p < depth; p++) total += w[i][p] * state[p];
-            if (bias) total += ((const real *)bias)[j + i];
-            if (accumulate) total += ((real *)sums)[j + i];
-            ((real *)sums)[j + i] = total;
-        }
-    }
-}
-
 static const cell_table R(cells) = {
     {R(rnn_tanh_forward), R(rnn_relu_forward), R(lstm_forward), R(gru_forward)},
     {R(rnn_tanh_backward), R(rnn_relu_backward), R(lstm_backward), R(gru_backward)},
     R(add),
-    R(multiply),
 };
 
 #undef CELL
@@ -202,6 +157,3 @@ static const cell_table R(cells) = {
 #undef GATES
 #undef EACH_ROW
 #undef EACH_UNIT
-#undef VECTOR_BYTES
-#undef LANES
-#undef AT_ONCE
