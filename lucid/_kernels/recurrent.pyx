@@ -1,12 +1,12 @@
 """One layer of a recurrent network in one direction, over whole sequences, float32 and float64.
 
-Forward: the input's products for all steps are one matrix product; then, step by step, the
-recurrent product is added to them, with weights packed once, and the cell (recurrent_real.h) turns
-the sums into activations and the new state while they are in the cache. Backward walks the steps
-the other way; what a step leaves is the gradient of its sums, from which, at the end, one product
-each makes the gradients of the weights and of the input.
+Forward: the inputs of all steps are multiplied at once; then, step by step, the recurrent product
+is added to that, with weights packed once, and the cell (recurrent_real.h) turns the sums into
+activations and the new state while they are in the cache. Backward walks the steps the other way;
+what a step leaves is the gradient of its sums, from which, at the end, one product each makes the
+gradients of the weights and of the input.
 
-The steps are phases (phases.h), and the hidden units are cut into blocks: one block is the product
+The steps are phases (phases.h), and the hidden units are cut into blocks: one block is the products
 with the weights of its units and their part of the cell. So the threads wait for each other once
 per step, and the weights of a block stay in one core's cache.
 
@@ -223,36 +223,31 @@ cdef gemm_operand panel(
     return found
 
 
-cdef struct packing:
-    const layer* s
-    const weights* w
-
-
-cdef void pack_task(void* context, Py_ssize_t index) noexcept nogil:
-    cdef const packing* job = <const packing*>context
-    cdef Py_ssize_t block = index // job.w.gates, gate = index % job.w.gates
-    cdef gemm_operand b = panel(job.w, block, gate)
-    cdef void* to = <void*>b.packed
-    b.packed = NULL
-    job.s.engine.pack_b(min(UNITS, job.w.n - block * UNITS), job.w.k, &b, to)
-
-
-cdef ndarray packed_weights(const layer* s, weights* w):
-    """Packs `w` for the whole sequence; returns its memory, None where w is used as it lies."""
+cdef ndarray room_for_packed(const layer* s, weights* w):
+    """Memory for all panels to be packed into; None where w is used as it lies."""
     cdef cnp.npy_intp size
-    cdef Py_ssize_t panels = blocks_of(w.n) * w.gates
     cdef ndarray memory
-    cdef packing job
     if s.rows <= WORTH_PACKING or (s.steps <= 1 and s.down <= 1):
         return None
     w.panel_bytes = s.engine.packed_size(UNITS, w.k)
-    size = panels * w.panel_bytes + 64
+    size = blocks_of(w.n) * w.gates * w.panel_bytes + 64
     memory = empty(1, &size, NPY_UINT8)
     w.packed = <char*>((<size_t>cnp.PyArray_DATA(memory) + 63) & ~<size_t>63)
-    job.s, job.w = s, w
-    with nogil:
-        parallel_for(pack_task, &job, panels)
     return memory
+
+
+cdef void pack(const layer* s, const weights* w, Py_ssize_t index) noexcept nogil:
+    """The panels of a block."""
+    cdef Py_ssize_t gate
+    cdef gemm_operand b
+    cdef void* to
+    if w.packed is NULL or index >= blocks_of(w.n):
+        return
+    for gate in range(w.gates):
+        b = panel(w, index, gate)
+        to = <void*>b.packed
+        b.packed = NULL
+        s.engine.pack_b(min(UNITS, w.n - index * UNITS), w.k, &b, to)
 
 
 cdef weights weights_of(
@@ -331,8 +326,11 @@ cdef void run(const layer* s, phase_task task, void* context, Py_ssize_t phases)
 
 cdef struct forward_pass:
     layer s
-    weights from_state, projection
+    weights from_input, from_state, projection
     sequences y
+    const void* x
+    const void* input_bias
+    const void* state_bias
     # What the steps start from: of all of them if `keep`, else of the present and the next one.
     char* before
     char* gates
@@ -340,7 +338,6 @@ cdef struct forward_pass:
     char* extra
     char* whole
     void* c
-    const void* bias
     bint keep
 
 
@@ -354,8 +351,36 @@ cdef inline Py_ssize_t following(const layer* s, Py_ssize_t t) noexcept nogil:
     return t - 1 if s.reverse else t + 1
 
 
+cdef void begin_forward(const forward_pass* f, Py_ssize_t number) noexcept nogil:
+    """Packs weights and multiplies the inputs of all steps."""
+    cdef const layer* s = &f.s
+    cdef Py_ssize_t part = number % s.down, gate
+    cdef block b
+    cdef gemm_epilogue add
+    b.index = number // s.down
+    b.first, b.last = s.rows * part // s.down, s.rows * (part + 1) // s.down
+    b.left, b.right = b.index * UNITS, min((b.index + 1) * UNITS, s.hidden)
+    if part == 0:
+        pack(s, &f.from_state, b.index)
+        pack(s, &f.projection, b.index)
+    if is_empty(b):
+        return
+    for gate in range(s.gates):
+        add = finish(False, at(f.input_bias, gate * s.hidden + b.left, s.itemsize))
+        multiply(
+            s, &b, f.x, s.inputs, &f.from_input, gate, at(f.gates, gate * s.hidden, s.itemsize),
+            s.stride, &add)
+
+
 cdef void forward_block(void* context, Py_ssize_t phase, Py_ssize_t number) noexcept nogil:
     cdef const forward_pass* f = <const forward_pass*>context
+    if phase == 0:
+        begin_forward(f, number)
+    else:
+        forward_step(f, phase - 1, number)
+
+
+cdef void forward_step(const forward_pass* f, Py_ssize_t phase, Py_ssize_t number) noexcept nogil:
     cdef const layer* s = &f.s
     cdef Py_ssize_t size = s.itemsize, i = phase // s.phases_per_step, gate
     cdef Py_ssize_t t = s.steps - 1 - i if s.reverse else i, after = following(s, t)
@@ -381,7 +406,7 @@ cdef void forward_block(void* context, Py_ssize_t phase, Py_ssize_t number) noex
         if f.whole:
             step.out, step.out_stride = f.whole, s.hidden
         for gate in range(s.gates):
-            add = finish(s.kind != GRU, at(f.bias, gate * s.hidden + b.left, size))
+            add = finish(s.kind != GRU, at(f.state_bias, gate * s.hidden + b.left, size))
             multiply(
                 s, &b, step.h_before, s.projected, &f.from_state, gate,
                 at(step.recurrent if s.kind == GRU else step.gates, gate * s.hidden, size),
@@ -420,27 +445,22 @@ def forward(
     f.y, f.keep = sequences_of(s, y), keep
     f.gates, f.before, f.extra = <char*>data(gates), <char*>data(before), <char*>data(extra)
     f.recurrent, f.whole, f.c = <char*>data(recurrent), <char*>data(whole), data(c)
-    f.bias = data(b_hh)
+    f.x, f.input_bias, f.state_bias = data(x), data(b_ih), data(b_hh)
+    f.from_input = weights_of(s, w_ih, s.gates, s.hidden, s.inputs, s.inputs, 1)
     f.from_state = weights_of(s, w_hh, s.gates, s.hidden, s.projected, s.projected, 1)
     f.projection = weights_of(s, w_hr, 1, s.projected, s.hidden, s.hidden, 1)
-    cdef ndarray _weights = packed_weights(s, &f.from_state), _projection
+    cdef ndarray _weights = room_for_packed(s, &f.from_state), _projection
     if w_hr is not None:
-        _projection = packed_weights(s, &f.projection)
-
-    cdef gemm_operand from_input = strided(data(x), s.inputs, 1)
-    cdef gemm_operand input_weights = strided(data(w_ih), s.inputs, 1)
-    cdef gemm_epilogue input_bias = finish(False, data(b_ih))
+        _projection = room_for_packed(s, &f.projection)
     cdef block b
     cdef void* last_state = data(h)
     cdef Py_ssize_t t
     with nogil:
-        s.engine.product(
-            s.rows, s.width, s.inputs, &from_input, &input_weights, f.gates, s.stride, &input_bias)
         b.left, b.right = 0, s.projected
         for t in range(s.steps):  # sequences that begin with this step
             b.first, b.last = size_of(s, t + 1 if reverse else t - 1), size_of(s, t)
             copy(s, &b, b.last, last_state, s.projected, state_before(&f, t), s.projected)
-        run(s, forward_block, &f, s.steps * s.phases_per_step)
+        run(s, forward_block, &f, 1 + s.steps * s.phases_per_step)
         for t in range(s.steps):  # ... that end with it
             b.first, b.last = size_of(s, following(s, t)), size_of(s, t)
             copy(s, &b, b.last, at_step(s, &f.y, t), f.y.row, last_state, s.projected)
@@ -479,8 +499,16 @@ cdef void add_outputs(const backward_pass* f, const block* b) noexcept nogil:
 
 
 cdef void backward_block(void* context, Py_ssize_t phase, Py_ssize_t number) noexcept nogil:
-    """The gradient of a step's h from the step walked before, and then that of its sums."""
     cdef const backward_pass* f = <const backward_pass*>context
+    if phase > 0:
+        backward_step(f, phase - 1, number)
+    elif number % f.s.down == 0:
+        pack(&f.s, &f.to_state, number // f.s.down)
+        pack(&f.s, &f.projection, number // f.s.down)
+
+
+cdef void backward_step(const backward_pass* f, Py_ssize_t phase, Py_ssize_t number) noexcept nogil:
+    """The gradient of a step's h from the step walked before, and then that of its sums."""
     cdef const layer* s = &f.s
     cdef Py_ssize_t size = s.itemsize, i = phase // s.phases_per_step
     cdef Py_ssize_t t = i if s.reverse else s.steps - 1 - i
@@ -555,11 +583,11 @@ def backward(
     f.d_input, f.d_recurrent = <char*>data(d_input), <char*>data(d_recurrent)
     f.to_state = weights_of(s, w_hh, 1, s.projected, width, 1, s.projected)
     f.projection = weights_of(s, w_hr, 1, s.hidden, s.projected, 1, s.hidden)
-    cdef ndarray _weights = packed_weights(s, &f.to_state), _projection
+    cdef ndarray _weights = room_for_packed(s, &f.to_state), _projection
     if w_hr is not None:
-        _projection = packed_weights(s, &f.projection)
+        _projection = room_for_packed(s, &f.projection)
     with nogil:
-        run(s, backward_block, &f, s.steps * s.phases_per_step + 1)
+        run(s, backward_block, &f, 1 + s.steps * s.phases_per_step + 1)
 
     if need_x:
         gx = empty(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), number)
