@@ -16,8 +16,6 @@ of those lie in memory sequence by sequence where the input does (`batch_first`)
 gradients.
 """
 
-import numpy as np
-
 cimport numpy as cnp
 from libc.string cimport memcpy, memset
 from numpy cimport NPY_FLOAT, NPY_INTP, NPY_UINT8, ndarray
@@ -631,3 +629,27 @@ cdef ndarray column_sums(const layer* s, ndarray x):
     with nogil:
         s.engine.product(1, columns, s.rows, &ones, &right, to, columns, NULL)
     return out
+
+
+cdef struct visits:
+    Py_ssize_t blocks
+    int* count
+
+
+cdef void visit(void* context, Py_ssize_t phase, Py_ssize_t number) noexcept nogil:
+    cdef const visits* v = <const visits*>context
+    cdef Py_ssize_t before
+    for before in range((phase - 1) * v.blocks if phase else 0, phase * v.blocks):
+        if v.count[before] != 1:
+            return
+    v.count[phase * v.blocks + number] += 1
+
+
+def _visits(Py_ssize_t phases, Py_ssize_t blocks, Py_ssize_t members):
+    """How often each block of each phase ran after all of the phase before; for the tests."""
+    cdef visits v
+    buffer = bytearray(phases * blocks * sizeof(int))
+    v.blocks, v.count = blocks, <int*><char*>buffer
+    with nogil:
+        run_phases(visit, &v, phases, blocks, members, parallel_for)
+    return list(memoryview(buffer).cast("i"))

@@ -109,7 +109,7 @@ CELL(lstm_backward) {
     }
 }
 
-/* ---- h' = (1 - z) n + z h with n = tanh(input + r * recurrent) -------------------------------- */
+/* ---- h' = (1 - z) n + z h with n = tanh(input + r * recurrent) ------------------------------ */
 
 CELL(gru_forward) {
     const ptrdiff_t hidden = s->hidden, units = right - left;
