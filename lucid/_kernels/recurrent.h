@@ -1,7 +1,8 @@
 /* recurrent.h: what one step of a recurrent cell reads and writes (the cells: recurrent_real.h).
  *
  * A row is one sequence of the batch. With H hidden units, what there is of each gate has rows of
- * (gates of the cell) x H, `stride` apart; all else has rows of H, one right after the other.
+ * (gates of the cell) x H, `stride` apart; rows of `out` are `out_stride` apart; all else has rows
+ * of H, one right after the other.
  */
 #ifndef LUCID_RECURRENT_H
 #define LUCID_RECURRENT_H
@@ -11,7 +12,7 @@
 enum { RNN_TANH, RNN_RELU, LSTM, GRU, RECURRENT_KINDS };
 
 typedef struct {
-    ptrdiff_t hidden, stride;
+    ptrdiff_t hidden, stride, out_stride;
     void *gates;       /* forward: sums, turned into activations; backward: the activations */
     void *recurrent;   /* GRU: h_before W_hh^T + b_hh, gate by gate like `gates` */
     void *candidate;   /* GRU: the candidate's part of `recurrent`, kept for backward; or NULL */
@@ -26,7 +27,9 @@ typedef struct {
     void *d_recurrent; /* ... and from h_before: the same memory except for a GRU */
 } cell_step;
 
-typedef void (*cell_function)(const cell_step *step, ptrdiff_t first, ptrdiff_t last);
+/* Of rows first .. last the units left .. right. */
+typedef void (*cell_function)(const cell_step *step, ptrdiff_t first, ptrdiff_t last,
+                              ptrdiff_t left, ptrdiff_t right);
 typedef void (*add_function)(void *to, const void *x, ptrdiff_t count);
 
 typedef struct {

@@ -33,7 +33,6 @@ def backward(
     gy: Array | None,
     gh: Array | None,
     gc: Array | None,
-    x: Array,
     w_ih: Array,
     w_hh: Array,
     w_hr: Array | None,

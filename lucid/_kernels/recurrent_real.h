@@ -7,12 +7,14 @@
  */
 #include "vector_math.h"
 
-#define CELL(name)                                                                               \
-    static void R(name)(const cell_step *restrict s, ptrdiff_t first, ptrdiff_t last)
-#define ROW(field) ((real *)s->field + row * s->hidden)
-#define GATES(field) ((real *)s->field + row * s->stride)
+#define CELL(name)                                                                        \
+    static void R(name)(const cell_step *restrict s, ptrdiff_t first, ptrdiff_t last,     \
+                        ptrdiff_t left, ptrdiff_t right)
+#define ROW(field) ((real *)s->field + row * s->hidden + left)
+#define OUT ((real *)s->out + row * s->out_stride + left)
+#define GATES(field) ((real *)s->field + row * s->stride + left)
 #define EACH_ROW for (ptrdiff_t row = first; row < last; row++)
-#define EACH_UNIT LUCID_LOOP for (ptrdiff_t j = 0; j < hidden; j++)
+#define EACH_UNIT LUCID_LOOP for (ptrdiff_t j = 0; j < units; j++)
 
 static void R(add)(void *to, const void *x, ptrdiff_t count) {
     real *sum = to;
@@ -31,15 +33,15 @@ LUCID_INLINE void R(tanh_of)(real *x, ptrdiff_t count) {
 /* ---- h' = tanh(sums) or relu(sums) ---------------------------------------------------------- */
 
 CELL(rnn_tanh_forward) {
-    const ptrdiff_t hidden = s->hidden;
+    const ptrdiff_t units = right - left;
     EACH_ROW {
-        real *h = GATES(gates), *out = ROW(out);
+        real *h = GATES(gates), *out = OUT;
         EACH_UNIT out[j] = h[j] = R(tanh)(h[j]);
     }
 }
 
 CELL(rnn_tanh_backward) {
-    const ptrdiff_t hidden = s->hidden;
+    const ptrdiff_t units = right - left;
     EACH_ROW {
         const real *h = GATES(gates), *dh = ROW(dh);
         real *d = GATES(d_input);
@@ -48,15 +50,15 @@ CELL(rnn_tanh_backward) {
 }
 
 CELL(rnn_relu_forward) {
-    const ptrdiff_t hidden = s->hidden;
+    const ptrdiff_t units = right - left;
     EACH_ROW {
-        real *h = GATES(gates), *out = ROW(out);
+        real *h = GATES(gates), *out = OUT;
         EACH_UNIT out[j] = h[j] = h[j] < 0 ? 0 : h[j];
     }
 }
 
 CELL(rnn_relu_backward) {
-    const ptrdiff_t hidden = s->hidden;
+    const ptrdiff_t units = right - left;
     EACH_ROW {
         const real *h = GATES(gates), *dh = ROW(dh);
         real *d = GATES(d_input);
@@ -67,14 +69,15 @@ CELL(rnn_relu_backward) {
 /* ---- c' = f c + i g,  h' = o tanh(c') ------------------------------------------------------- */
 
 CELL(lstm_forward) {
-    const ptrdiff_t hidden = s->hidden;
+    const ptrdiff_t hidden = s->hidden, units = right - left;
     EACH_ROW {
         real *i = GATES(gates), *f = i + hidden, *g = f + hidden, *o = g + hidden;
-        real *c = ROW(c), *out = ROW(out);
-        R(sigmoid_of)(i, 2 * hidden);
-        R(tanh_of)(g, hidden);
-        R(sigmoid_of)(o, hidden);
-        if (s->c_before) memcpy(ROW(c_before), c, (size_t)hidden * sizeof(real));
+        real *c = ROW(c), *out = OUT;
+        R(sigmoid_of)(i, units);
+        R(sigmoid_of)(f, units);
+        R(tanh_of)(g, units);
+        R(sigmoid_of)(o, units);
+        if (s->c_before) memcpy(ROW(c_before), c, (size_t)units * sizeof(real));
         EACH_UNIT {
             c[j] = R(fma)(f[j], c[j], i[j] * g[j]);
             out[j] = o[j] * R(tanh)(c[j]);
@@ -84,14 +87,14 @@ CELL(lstm_forward) {
 
 /* c' and tanh(c') are computed again: cheaper than fetching them. `out` becomes h' again. */
 CELL(lstm_backward) {
-    const ptrdiff_t hidden = s->hidden;
+    const ptrdiff_t hidden = s->hidden, units = right - left;
     EACH_ROW {
         const real *i = GATES(gates), *f = i + hidden, *g = f + hidden, *o = g + hidden;
         const real *c_before = ROW(c_before), *dh = ROW(dh);
         real *di = GATES(d_input), *df = di + hidden, *dg = df + hidden, *d_o = dg + hidden;
         real *dc = ROW(dc);
         if (s->out) {
-            real *out = ROW(out);
+            real *out = OUT;
             EACH_UNIT out[j] = o[j] * R(tanh)(R(fma)(f[j], c_before[j], i[j] * g[j]));
         }
         EACH_UNIT {
@@ -106,17 +109,17 @@ CELL(lstm_backward) {
     }
 }
 
-/* ---- h' = (1 - z) n + z h with n = tanh(input + r * recurrent) -------------------------------- */
+/* ---- h' = (1 - z) n + z h with n = tanh(input + r * recurrent) ------------------------------ */
 
 CELL(gru_forward) {
-    const ptrdiff_t hidden = s->hidden;
+    const ptrdiff_t hidden = s->hidden, units = right - left;
     EACH_ROW {
-        real *r = GATES(gates), *z = r + hidden, *n = z + hidden, *out = ROW(out);
+        real *r = GATES(gates), *z = r + hidden, *n = z + hidden, *out = OUT;
         const real *recurrent = GATES(recurrent), *candidate = recurrent + 2 * hidden;
         const real *h = ROW(h_before);
-        R(add)(r, recurrent, 2 * hidden);
-        R(sigmoid_of)(r, 2 * hidden);
-        if (s->candidate) memcpy(ROW(candidate), candidate, (size_t)hidden * sizeof(real));
+        EACH_UNIT r[j] = R(sigmoid)(r[j] + recurrent[j]);
+        EACH_UNIT z[j] = R(sigmoid)(z[j] + recurrent[hidden + j]);
+        if (s->candidate) memcpy(ROW(candidate), candidate, (size_t)units * sizeof(real));
         EACH_UNIT {
             n[j] = R(tanh)(R(fma)(r[j], candidate[j], n[j]));
             out[j] = R(fma)(z[j], h[j] - n[j], n[j]);
@@ -125,7 +128,7 @@ CELL(gru_forward) {
 }
 
 CELL(gru_backward) {
-    const ptrdiff_t hidden = s->hidden;
+    const ptrdiff_t hidden = s->hidden, units = right - left;
     EACH_ROW {
         const real *r = GATES(gates), *z = r + hidden, *n = z + hidden;
         const real *candidate = ROW(candidate), *h = ROW(h_before);
@@ -150,6 +153,7 @@ static const cell_table R(cells) = {
 
 #undef CELL
 #undef ROW
+#undef OUT
 #undef GATES
 #undef EACH_ROW
 #undef EACH_UNIT

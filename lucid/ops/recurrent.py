@@ -231,13 +231,13 @@ def _rule(
 def _gradients(
     g: Any, inputs: Any, kind: str, sizes: Any, reverse: bool, kept: Any, need: Any
 ) -> tuple[Any, ...]:
-    x, _, _, w_ih, w_hh, _, _, w_hr = inputs
+    w_ih, w_hh, w_hr = inputs[3], inputs[4], inputs[7]
     if kept is None:
         kept = _forward(kind, *inputs, sizes, reverse, True)[1]
     gy, gh, gc = [*g, None][:3]
     needs = need[0], need[3] or need[4] or need[7], need[5] or need[6]
     return B.recurrent_backward(
-        KINDS[kind], gy, gh, gc, x, w_ih, w_hh, w_hr, kept, sizes, reverse, *needs
+        KINDS[kind], gy, gh, gc, w_ih, w_hh, w_hr, kept, sizes, reverse, *needs
     )
 
 
