@@ -391,7 +391,7 @@ def convolution_weight(
     try:
         c.source = cnp.PyArray_DATA(x)
         c.gradient = cnp.PyArray_DATA(g)
-        c.spread = conv_up(c.positions, level.lanes)
+        c.spread = conv_up(c.positions, level.lanes) + level.lanes  # not a multiple of 4 KB
         c.together = max(1, min(c.per_part, TOGETHER // (8 * c.spread * itemsize)))
         # Few parts: the channels are divided too, though each chunk fills the streams for itself.
         c.chunks = max(1, min(PARTS // c.parts, c.targets // 32))

@@ -28,11 +28,35 @@
 typedef real vec __attribute__((vector_size(LUCID_VBYTES)));
 typedef real vec_at __attribute__((vector_size(LUCID_VBYTES), aligned(sizeof(real)), may_alias));
 
+/* The rows of a plane that see something of the source, which starts at `from`. */
+ALWAYS_INLINE void R(fill_rows)(real *to, const real *from, ptrdiff_t pitch, ptrdiff_t from_pitch,
+                                ptrdiff_t split, conv_range down, conv_range across) {
+    const ptrdiff_t count = across.end - across.begin, begin = down.begin * pitch + across.begin;
+    const int together = split == 1 && pitch == from_pitch; /* all rows in one copy */
+    if (together && down.end > down.begin && count)
+        R(copy)(to + begin, from + begin, (down.end - down.begin - 1) * pitch + count);
+    for (ptrdiff_t r = down.begin; r < down.end; r++) {
+        real *const line = to + r * pitch, *const inside = line + across.begin;
+        const real *const seen = from + r * from_pitch + across.begin * split;
+        if (together || !count)
+            ;
+        else if (split == 1)
+            R(copy)(inside, seen, count);
+        else if (split == 2)
+            R(copy_every_second)(inside, seen, count);
+        else
+            for (ptrdiff_t x = 0; x < count; x++) inside[x] = seen[split * x];
+        R(clear)(line, across.begin);
+        R(clear)(line + across.end, pitch - across.end);
+    }
+}
+
 /* The stream of one block: see convolution.h. */
 static void R(fill)(const conv_pass *c, const conv_block *b, real *stream) {
     const conv_axis *const depth = &c->axis[CONV_DEPTH], *const height = &c->axis[CONV_HEIGHT],
                     *const width = &c->axis[CONV_WIDTH];
     const ptrdiff_t row = width->source, split = width->split;
+    const ptrdiff_t rows = b->rows + height->reach;
     const real *from = (const real *)c->source +
                        (b->image * c->groups + b->group) * c->sources * depth->source *
                            height->source * row;
@@ -41,35 +65,19 @@ static void R(fill)(const conv_pass *c, const conv_block *b, real *stream) {
             const ptrdiff_t deep = b->depth * depth->split + depth->shift[t];
             const real *const slice = from + (s * depth->source + deep) * height->source * row;
             const int outside = deep < 0 || deep >= depth->source;
-            for (ptrdiff_t i = 0; i < height->residues; i++)
-                for (ptrdiff_t j = 0; j < width->residues; j++) {
-                    real *to = stream + s * c->channel +
-                               ((t * height->residues + i) * width->residues + j) * c->plane;
-                    /* Columns before..end of a row of the plane lie inside the source. */
-                    const ptrdiff_t left = (b->left + width->first) * split + width->residue[j];
-                    const ptrdiff_t before =
-                        conv_least(left < 0 ? (-left + split - 1) / split : 0, c->pitch);
-                    const ptrdiff_t last = (row - left + split - 1) / split;
-                    const ptrdiff_t end = conv_least(conv_most(last, before), c->pitch);
-                    for (ptrdiff_t r = 0; r < b->rows + height->reach; r++, to += c->pitch) {
-                        const ptrdiff_t high = (b->top + height->first + r) * height->split +
-                                               height->residue[i];
-                        if (outside || high < 0 || high >= height->source) {
-                            R(clear)(to, c->pitch);
-                            continue;
-                        }
-                        const real *const line = slice + high * row + left;
-                        R(clear)(to, before);
-                        if (split == 1)
-                            R(copy)(to + before, line + before, end - before);
-                        else if (split == 2)
-                            R(copy_every_second)(to + before, line + 2 * before, end - before);
-                        else
-                            for (ptrdiff_t x = before; x < end; x++) to[x] = line[split * x];
-                        R(clear)(to + end, c->pitch - end);
-                    }
-                    /* A lower block leaves rows; the padding that rows share reads into them. */
-                    if (b->rows < height->block) R(clear)(to, (height->block - b->rows) * c->pitch);
+            for (ptrdiff_t i = 0; i < height->planes; i++)
+                for (ptrdiff_t j = 0; j < width->planes; j++) {
+                    real *const to = stream + s * c->channel +
+                                     ((t * height->planes + i) * width->planes + j) * c->plane;
+                    const ptrdiff_t top = b->top * height->split + height->origin[i];
+                    const ptrdiff_t left = b->left * split + width->origin[j];
+                    conv_range down = conv_inside(top, height->split, height->source, rows);
+                    const conv_range across = conv_inside(left, split, row, c->pitch);
+                    if (outside) down.end = down.begin;
+                    R(clear)(to, down.begin * c->pitch);
+                    R(fill_rows)(to, slice + top * row + left, c->pitch, height->split * row, split,
+                                 down, across);
+                    R(clear)(to + down.end * c->pitch, c->plane - down.end * c->pitch);
                 }
         }
     R(clear)(stream + c->sources * c->channel, c->slack);
@@ -160,21 +168,31 @@ static void R(pack_weights)(const conv_pass *c, const void *weight, ptrdiff_t ta
     }
 }
 
+/* From channel to channel of the target. */
+ALWAYS_INLINE ptrdiff_t R(target_plane)(const conv_pass *c) {
+    return c->axis[CONV_DEPTH].target * c->axis[CONV_HEIGHT].target * c->axis[CONV_WIDTH].target;
+}
+
+/* Where the first position of a block belongs. */
+ALWAYS_INLINE real *R(target_of)(const conv_pass *c, const conv_block *b, ptrdiff_t channel) {
+    const conv_axis *const depth = &c->axis[CONV_DEPTH], *const height = &c->axis[CONV_HEIGHT],
+                    *const width = &c->axis[CONV_WIDTH];
+    const ptrdiff_t deep = b->depth * depth->step + depth->start;
+    const ptrdiff_t high = b->top * height->step + height->start;
+    return (real *)c->target +
+           ((b->image * c->groups + b->group) * c->targets + channel) * R(target_plane)(c) +
+           (deep * height->target + high) * width->target + b->left * width->step + width->start;
+}
+
 /* The positions of a tile's channels, without the gaps, to where they belong. */
 static void R(deliver)(const conv_pass *c, const conv_block *b, ptrdiff_t first, ptrdiff_t rows,
                        const real *from, ptrdiff_t stride) {
-    const conv_axis *const depth = &c->axis[CONV_DEPTH], *const height = &c->axis[CONV_HEIGHT],
-                    *const width = &c->axis[CONV_WIDTH];
-    const ptrdiff_t step = width->step;
+    const ptrdiff_t step = c->axis[CONV_WIDTH].step;
+    const ptrdiff_t pitch = c->axis[CONV_HEIGHT].step * c->axis[CONV_WIDTH].target;
     for (ptrdiff_t o = 0; o < rows; o++) {
-        const ptrdiff_t channel = (b->image * c->groups + b->group) * c->targets + first + o;
-        real *const slice =
-            (real *)c->target +
-            (channel * depth->target + b->depth * depth->step + depth->start) * height->target *
-                width->target + b->left * step + width->start;
-        for (ptrdiff_t r = 0; r < b->rows; r++) {
-            const real *const line = from + o * stride + r * c->pitch;
-            real *const to = slice + ((b->top + r) * height->step + height->start) * width->target;
+        real *to = R(target_of)(c, b, first + o);
+        const real *line = from + o * stride;
+        for (ptrdiff_t r = 0; r < b->rows; r++, to += pitch, line += c->pitch) {
             if (step == 1)
                 R(copy)(to, line, b->columns);
             else
@@ -190,21 +208,25 @@ static void R(product_task)(void *context, ptrdiff_t index) {
     int slot;
     real *const stream = (real *)conv_claim(c, &slot), *const result = stream + c->stream;
     const ptrdiff_t positions = (b.rows - 1) * c->pitch + b.columns;
-    const ptrdiff_t stride = conv_up(c->positions + c->slack, LANES);
+    const int direct = c->direct && positions >= LANES;
+    const ptrdiff_t stride = direct ? R(target_plane)(c) : conv_up(c->positions + LANES, LANES);
     const real *w = (const real *)c->weights + group * c->targets * c->taps;
     R(fill)(c, &b, stream);
     for (ptrdiff_t first = 0; first < c->targets; first += c->height) {
         const ptrdiff_t rows = conv_least(c->height, c->targets - first);
         const real *const bias =
             c->bias ? (const real *)c->bias + group * c->targets + first : NULL;
-        ptrdiff_t p = 0;
-        if (rows <= WIDE_ROWS)
-            for (; p + (WIDE - 1) * LANES < positions; p += WIDE * LANES)
-                R(wide_tiles)[rows - 1](c->taps, w, c->offsets, stream + p, result + p, stride, bias);
-        for (; p < positions; p += 2 * LANES)
-            R(tiles)[rows - 1][positions - p > LANES](c->taps, w, c->offsets, stream + p, result + p,
-                                                      stride, bias);
-        R(deliver)(c, &b, first, rows, result, stride);
+        real *const to = direct ? R(target_of)(c, &b, first) : result;
+        for (ptrdiff_t p = 0, vecs; p < positions; p += vecs * LANES) {
+            const ptrdiff_t left = positions - p;
+            vecs = rows <= WIDE_ROWS && left >= WIDE * LANES ? WIDE
+                   : left > LANES && positions >= 2 * LANES  ? 2 : 1;
+            /* The last tile ends with the last position, and computes some a second time. */
+            const ptrdiff_t at = conv_most(conv_least(p, positions - vecs * LANES), 0);
+            (vecs == WIDE ? R(wide_tiles)[rows - 1] : R(tiles)[rows - 1][vecs - 1])(
+                c->taps, w, c->offsets, stream + at, to + at, stride, bias);
+        }
+        if (!direct) R(deliver)(c, &b, first, rows, result, stride);
         w += rows * c->taps;
     }
     conv_release(c, slot);
@@ -314,13 +336,16 @@ static void R(spread_gradient)(const conv_pass *c, const conv_block *b, ptrdiff_
     const real *from = (const real *)c->gradient +
                        (((b->image * c->groups + b->group) * c->targets + first) * a[0].count +
                         b->depth) * plane + b->top * width + b->left;
+    const ptrdiff_t end = (b->rows - 1) * c->pitch + b->columns;
     for (ptrdiff_t o = 0; o < count; o++, from += a[0].count * plane, to += c->spread) {
-        for (ptrdiff_t r = 0; r < b->rows; r++) {
-            R(copy)(to + r * c->pitch, from + r * width, b->columns);
-            if (r + 1 < b->rows)
-                R(clear)(to + r * c->pitch + b->columns, c->pitch - b->columns);
-        }
-        const ptrdiff_t end = (b->rows - 1) * c->pitch + b->columns;
+        if (c->pitch == width)
+            R(copy)(to, from, end);
+        else
+            for (ptrdiff_t r = 0; r < b->rows; r++) {
+                R(copy)(to + r * c->pitch, from + r * width, b->columns);
+                if (r + 1 < b->rows)
+                    R(clear)(to + r * c->pitch + b->columns, c->pitch - b->columns);
+            }
         R(clear)(to + end, conv_up(end, LANES) - end);
     }
 }
