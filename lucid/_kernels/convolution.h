@@ -56,7 +56,7 @@ typedef struct {
     ptrdiff_t images, groups, sources, targets; /* channels of a group */
     conv_axis axis[CONV_AXES];
     ptrdiff_t kernel; /* places of the whole kernel */
-    ptrdiff_t pitch, plane, channel, stream; /* from row to row, plane, channel; all of a block */
+    ptrdiff_t pitch, plane, image, channel, stream; /* from row to row ...; all of a block */
     ptrdiff_t positions;                     /* of a whole block, gaps included */
     int direct;                              /* tiles are written where they belong */
     ptrdiff_t taps;                          /* sources x places */
@@ -66,10 +66,11 @@ typedef struct {
     ptrdiff_t *memory;
     const void *source, *bias;
     void *target, *weights;
-    /* The weight's gradient: images in each of `parts` partial sums, `together` at a time. */
+    ptrdiff_t per_chunk, chunks; /* source channels in a stream; how often that is */
+    /* The weight's gradient: images in each of `parts` partial sums, and in a stream. */
     const void *gradient;
     void *sums;
-    ptrdiff_t parts, per_part, together, chunks, per_chunk, spread;
+    ptrdiff_t parts, per_part, together, spread;
     /* A workspace for every thread that may be inside a task. */
     char *workspace;
     ptrdiff_t workspace_bytes;
@@ -127,9 +128,11 @@ static void conv_axis_planes(conv_axis *a, int dense) {
     }
 }
 
-/* Cuts the positions into blocks of about `wanted` and lays out the stream. */
+/* Cuts the positions into blocks of about `wanted` and lays out the stream. For the gradient of the
+ * weight it holds as many images as have `walk` positions, and so many channels that it has about
+ * `size` elements; else (0, 0) all channels of one image. */
 static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdiff_t *residues,
-                          ptrdiff_t wanted, ptrdiff_t slack) {
+                          ptrdiff_t wanted, ptrdiff_t walk, ptrdiff_t size, ptrdiff_t slack) {
     ptrdiff_t lists = 0;
     c->kernel = 1;
     for (int d = 0; d < CONV_AXES; d++) lists += 5 * extents[d].kernel, c->kernel *= extents[d].kernel;
@@ -166,13 +169,18 @@ static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdif
         c->pitch = conv_least(c->pitch, width->block + width->reach);
     }
     c->plane = (height->block + height->reach) * c->pitch;
-    c->channel = depth->taps * height->planes * width->planes * c->plane;
     c->positions = (height->block - 1) * c->pitch + width->block;
+    c->together = conv_most(1, conv_least(c->images, walk / conv_most(c->positions, 1)));
+    c->image = depth->taps * height->planes * width->planes * c->plane;
+    c->channel = c->together * c->image;
+    c->chunks = size ? conv_most(1, conv_least(c->sources, c->sources * c->channel / size)) : 1;
+    c->per_chunk = (c->sources + c->chunks - 1) / c->chunks;
+    c->chunks = (c->sources + c->per_chunk - 1) / c->per_chunk;
     /* Whether the positions of a block are neighbours in the target. */
     c->direct = depth->step == 1 && height->step == 1 && width->step == 1 &&
                 (height->block == 1 || c->pitch == width->target);
     c->slack = slack + width->block + width->reach;
-    c->stream = conv_up(c->sources * c->channel + c->slack, 64);
+    c->stream = conv_up(c->per_chunk * c->channel + c->slack, 64);
 
     c->taps = 0;
     for (ptrdiff_t s = 0; s < c->sources; s++)
@@ -200,9 +208,9 @@ static inline conv_range conv_inside(ptrdiff_t origin, ptrdiff_t split, ptrdiff_
     return r;
 }
 
-/* One block of positions of one image and group. */
+/* One block of positions of one image, and some source channels of a group. */
 typedef struct {
-    ptrdiff_t image, group, depth, top, rows, left, columns;
+    ptrdiff_t image, group, depth, top, rows, left, columns, first, sources;
 } conv_block;
 
 static inline ptrdiff_t conv_blocks(const conv_pass *c) {
@@ -212,7 +220,7 @@ static inline ptrdiff_t conv_blocks(const conv_pass *c) {
 static inline conv_block conv_block_at(const conv_pass *c, ptrdiff_t image, ptrdiff_t group,
                                        ptrdiff_t index) {
     const conv_axis *const h = &c->axis[CONV_HEIGHT], *const w = &c->axis[CONV_WIDTH];
-    conv_block b = {.image = image, .group = group};
+    conv_block b = {.image = image, .group = group, .sources = c->sources};
     b.left = index % w->blocks * w->block;
     b.columns = conv_least(w->block, w->count - b.left);
     index /= w->blocks;
@@ -242,7 +250,7 @@ typedef struct {
     void (*pack)(const conv_pass *c, const void *weight, ptrdiff_t target_stride,
                  ptrdiff_t source_stride, const conv_extent *extents);
     conv_task product; /* index: a block of a group of an image */
-    conv_task weight;  /* index: a chunk of target channels of a group of a part */
+    conv_task weight;  /* index: a chunk of source channels of a group of a part */
     void (*combine)(const conv_pass *c, void *out, ptrdiff_t count);
     void (*channel_sums)(const void *x, ptrdiff_t images, ptrdiff_t channels, ptrdiff_t size,
                          void *out);

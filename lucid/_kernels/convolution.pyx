@@ -44,7 +44,7 @@ cdef extern from *:
     ctypedef struct conv_pass:
         Py_ssize_t images, groups, sources, targets
         conv_axis axis[3]
-        Py_ssize_t kernel, pitch, plane, channel, stream, positions, taps, slack, height
+        Py_ssize_t stream, positions, kernel, taps, slack, height
         Py_ssize_t* memory
         const void* source
         const void* bias
@@ -52,7 +52,7 @@ cdef extern from *:
         void* weights
         const void* gradient
         void* sums
-        Py_ssize_t parts, per_part, together, chunks, per_chunk, spread
+        Py_ssize_t chunks, parts, per_part, together, spread
         char* workspace
         Py_ssize_t workspace_bytes
         atomic_flag* claimed
@@ -69,7 +69,7 @@ cdef extern from *:
         ) noexcept nogil
     int conv_pass_init(
         conv_pass* c, const conv_extent* extents, const Py_ssize_t* residues, Py_ssize_t wanted,
-        Py_ssize_t slack) nogil
+        Py_ssize_t walk, Py_ssize_t size, Py_ssize_t slack) nogil
     Py_ssize_t conv_blocks(const conv_pass* c) nogil
     Py_ssize_t conv_up(Py_ssize_t x, Py_ssize_t step) nogil
     conv_level conv_pick_f32()
@@ -81,13 +81,14 @@ cdef conv_level level_f64 = conv_pick_f64()
 cdef enum:
     # A block of positions: its tile of results stays in the L1 cache.
     POSITIONS = 1200
-    # Bytes of gradient that the weight's gradient walks over before it adds up its lanes.
-    TOGETHER = 32 << 10
+    # Positions that the weight's gradient walks over before it adds up its lanes (which takes as
+    # long as some 100): in float32 those of a tile fill two thirds of the L1 cache.
+    WALK = 1024
+    # Bytes of its stream: less than the L2 cache.
+    STREAM = 224 << 10
     # Partial sums of the weight's gradient, and the most bytes they may take up.
     PARTS = 8
     PARTS_BYTES = 8 << 20
-    # Positions worth a part of their own: adding up the lanes takes as long as some 100.
-    PART_POSITIONS = 2048
 
 
 cdef struct geometry:
@@ -220,7 +221,7 @@ cdef int run_pass(
     c.images, c.groups = f.images, f.groups
     c.sources = (f.sources if residues is NULL else f.targets) // f.groups
     c.targets = (f.targets if residues is NULL else f.sources) // f.groups
-    if conv_pass_init(&c, f.extent, residues, POSITIONS, level.panel) < 0:
+    if conv_pass_init(&c, f.extent, residues, POSITIONS, 0, 0, level.panel) < 0:
         raise MemoryError
     try:
         tiles = (c.targets + level.rows - 1) // level.rows
@@ -335,13 +336,26 @@ cdef void weight_products_task(void* context, Py_ssize_t index) noexcept nogil:
             p.sums + index * p.rows * p.columns * p.itemsize, p.columns, &epilogue)
 
 
+cdef ndarray partial_sums(conv_pass* c, ndarray out, Py_ssize_t tasks, Py_ssize_t together):
+    """Parts of whole walks, enough of them to make PARTS tasks of `tasks`; memory for their sums."""
+    cdef Py_ssize_t bytes = cnp.PyArray_NBYTES(out)
+    cdef ndarray sums = out
+    c.parts = max(1, min(PARTS // tasks, PARTS_BYTES // bytes))
+    c.per_part = conv_up((c.images + c.parts - 1) // c.parts, together)
+    c.parts = (c.images + c.per_part - 1) // c.per_part
+    if c.parts > 1:
+        sums = scratch(c.parts * bytes)
+    c.sums = cnp.PyArray_DATA(sums)
+    return sums
+
+
 def convolution_weight(
     ndarray x not None, ndarray g not None, tuple size, tuple stride, tuple padding,
     tuple dilation, Py_ssize_t groups, /
 ):
     cdef int type_number = cnp.PyArray_TYPE(x), d
     cdef const conv_level* level = level_of(x)
-    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(x), count, tasks
+    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(x), count, walk, tasks
     cdef cnp.npy_intp shape[5]
     cdef geometry f
     cdef conv_pass c
@@ -363,17 +377,13 @@ def convolution_weight(
         cnp.PyArray_FILLWBYTE(out, 0)
         return out
 
-    c.parts = min(min(f.images, PARTS), PARTS_BYTES // (count * itemsize))
-    c.parts = max(1, min(c.parts, cnp.PyArray_SIZE(g) // f.targets // PART_POSITIONS))
-    c.per_part = (f.images + c.parts - 1) // c.parts
-    c.parts = (f.images + c.per_part - 1) // c.per_part
-    sums = scratch(c.parts * count * itemsize) if c.parts > 1 else out
-    c.sums = cnp.PyArray_DATA(sums)
+    c.images, c.groups = f.images, groups
     if is_product(&f):
         p.engine = &gemm_f32 if type_number == NPY_FLOAT else &gemm_f64
-        p.g, p.x, p.sums = cnp.PyArray_BYTES(g), cnp.PyArray_BYTES(x), <char*>c.sums
         p.rows, p.columns = f.targets // groups, f.sources // groups
         p.depth = f.extent[0].source * f.extent[1].source * f.extent[2].source
+        sums = partial_sums(&c, out, groups, max(WALK // p.depth, 1))
+        p.g, p.x, p.sums = cnp.PyArray_BYTES(g), cnp.PyArray_BYTES(x), <char*>c.sums
         p.itemsize, p.groups, p.images, p.per_part = itemsize, groups, f.images, c.per_part
         with nogil:
             if c.parts * groups == 1:
@@ -384,22 +394,18 @@ def convolution_weight(
                 level.combine(&c, cnp.PyArray_DATA(out), count)
         return out
 
-    c.images, c.groups = f.images, groups
     c.sources, c.targets = f.sources // groups, f.targets // groups
-    if conv_pass_init(&c, f.extent, NULL, POSITIONS, level.panel) < 0:
+    walk = WALK * sizeof(float) // itemsize
+    if conv_pass_init(&c, f.extent, NULL, walk, walk, STREAM // itemsize, level.panel) < 0:
         raise MemoryError
     try:
+        sums = partial_sums(&c, out, groups * c.chunks, c.together)
         c.source = cnp.PyArray_DATA(x)
         c.gradient = cnp.PyArray_DATA(g)
-        c.spread = conv_up(c.positions, level.lanes) + level.lanes  # not a multiple of 4 KB
-        c.together = max(1, min(c.per_part, TOGETHER // (8 * c.spread * itemsize)))
-        # Few parts: the channels are divided too, though each chunk fills the streams for itself.
-        c.chunks = max(1, min(PARTS // c.parts, c.targets // 32))
-        c.per_chunk = conv_up((c.targets + c.chunks - 1) // c.chunks, 8)
-        c.chunks = (c.targets + c.per_chunk - 1) // c.per_chunk
+        c.spread = c.together * conv_up(c.positions, level.lanes)
+        c.spread += level.lanes  # not a multiple of 4 KB
         tasks = c.parts * groups * c.chunks
-        _memory = workspace(
-            &c, c.together * (c.stream + c.per_chunk * c.spread) * itemsize, tasks)
+        _memory = workspace(&c, (c.stream + c.targets * c.spread) * itemsize, tasks)
         with nogil:
             parallel_for(level.weight, &c, tasks)
             if c.parts > 1:
