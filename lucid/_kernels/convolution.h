@@ -128,6 +128,18 @@ static void conv_axis_planes(conv_axis *a, int dense) {
     }
 }
 
+/* Whether every element of the source is reached by a tap: else a spread leaves some as they are. */
+static inline int conv_reaches_all(const conv_extent *extents) {
+    for (int d = 0; d < CONV_AXES; d++) {
+        const ptrdiff_t stride = extents[d].stride;
+        ptrdiff_t reached = 0;
+        for (ptrdiff_t k = 0; k < extents[d].kernel && k < stride; k++)
+            reached += !k || k * extents[d].dilation % stride != 0;
+        if (reached < stride) return 0;
+    }
+    return 1;
+}
+
 /* Cuts the positions into blocks of about `wanted` and lays out the stream. For the gradient of the
  * weight it holds as many images as have `walk` positions, and so many channels that it has about
  * `size` elements; else (0, 0) all channels of one image. */
@@ -246,14 +258,13 @@ typedef void (*conv_task)(void *context, ptrdiff_t index);
 
 /* One level's loops for one dtype. */
 typedef struct {
-    ptrdiff_t rows, panel, lanes; /* of a tile; the most elements it handles; in a vector */
+    ptrdiff_t rows, lanes; /* of a tile; in a vector */
     void (*pack)(const conv_pass *c, const void *weight, ptrdiff_t target_stride,
                  ptrdiff_t source_stride, const conv_extent *extents);
     conv_task product; /* index: a block of a group of an image */
     conv_task weight;  /* index: a chunk of source channels of a group of a part */
+    conv_task channel; /* index: of a target channel, whose gradient is summed */
     void (*combine)(const conv_pass *c, void *out, ptrdiff_t count);
-    void (*channel_sums)(const void *x, ptrdiff_t images, ptrdiff_t channels, ptrdiff_t size,
-                         void *out);
 } conv_level;
 
 #endif

@@ -57,16 +57,15 @@ cdef extern from *:
         Py_ssize_t workspace_bytes
         atomic_flag* claimed
     ctypedef struct conv_level:
-        Py_ssize_t rows, panel, lanes
+        Py_ssize_t rows, lanes
         void (*pack)(
             const conv_pass* c, const void* weight, Py_ssize_t target_stride,
             Py_ssize_t source_stride, const conv_extent* extents) noexcept nogil
         task_t product
         task_t weight
+        task_t channel
         void (*combine)(const conv_pass* c, void* out, Py_ssize_t count) noexcept nogil
-        void (*channel_sums)(
-            const void* x, Py_ssize_t images, Py_ssize_t channels, Py_ssize_t size, void* out
-        ) noexcept nogil
+    bint conv_reaches_all(const conv_extent* extents) nogil
     int conv_pass_init(
         conv_pass* c, const conv_extent* extents, const Py_ssize_t* residues, Py_ssize_t wanted,
         Py_ssize_t walk, Py_ssize_t size, Py_ssize_t slack) nogil
@@ -221,13 +220,13 @@ cdef int run_pass(
     c.images, c.groups = f.images, f.groups
     c.sources = (f.sources if residues is NULL else f.targets) // f.groups
     c.targets = (f.targets if residues is NULL else f.sources) // f.groups
-    if conv_pass_init(&c, f.extent, residues, POSITIONS, 0, 0, level.panel) < 0:
+    if conv_pass_init(&c, f.extent, residues, POSITIONS, 0, 0, level.lanes) < 0:
         raise MemoryError
     try:
         tiles = (c.targets + level.rows - 1) // level.rows
         c.height = (c.targets + tiles - 1) // tiles
         tasks = c.images * c.groups * conv_blocks(&c)
-        if tasks == 0:
+        if tasks == 0 or c.taps == 0:
             return 0
         weights = scratch(c.groups * c.targets * c.taps * itemsize)
         c.weights = cnp.PyArray_DATA(weights)
@@ -304,6 +303,11 @@ def convolution_transpose(
     elif is_product(&f):
         point_products(&f, x, weight, bias, out, True)
     else:
+        if not conv_reaches_all(f.extent):
+            if bias is None:
+                cnp.PyArray_FILLWBYTE(out, 0)
+            else:
+                (<object>out).T[...] = (<object>bias)[:, None]
         for residues[0] in range(f.extent[0].stride):
             for residues[1] in range(f.extent[1].stride):
                 for residues[2] in range(f.extent[2].stride):
@@ -396,7 +400,7 @@ def convolution_weight(
 
     c.sources, c.targets = f.sources // groups, f.targets // groups
     walk = WALK * sizeof(float) // itemsize
-    if conv_pass_init(&c, f.extent, NULL, walk, walk, STREAM // itemsize, level.panel) < 0:
+    if conv_pass_init(&c, f.extent, NULL, walk, walk, STREAM // itemsize, level.lanes) < 0:
         raise MemoryError
     try:
         sums = partial_sums(&c, out, groups * c.chunks, c.together)
@@ -419,13 +423,12 @@ def channel_sums(ndarray x not None, /):
     cdef int type_number = cnp.PyArray_TYPE(x)
     cdef const conv_level* level = level_of(x)
     cdef cnp.npy_intp channels = cnp.PyArray_DIM(x, 1)
-    cdef Py_ssize_t images = cnp.PyArray_DIM(x, 0), size = 1
     cdef ndarray out = empty(1, &channels, type_number)
-    cdef int d
+    cdef conv_pass c
     x = usable(x, type_number)
-    for d in range(2, cnp.PyArray_NDIM(x)):
-        size *= cnp.PyArray_DIM(x, d)
+    c.images, c.targets = cnp.PyArray_DIM(x, 0), channels
+    c.positions = cnp.PyArray_SIZE(x) // max(c.images * channels, 1)
+    c.gradient, c.target = cnp.PyArray_DATA(x), cnp.PyArray_DATA(out)
     with nogil:
-        level.channel_sums(
-            cnp.PyArray_DATA(x), images, channels, size, cnp.PyArray_DATA(out))
+        parallel_for(level.channel, &c, channels)
     return out

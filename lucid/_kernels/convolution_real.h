@@ -266,6 +266,26 @@ ALWAYS_INLINE void R(totals)(vec *x, const int count) {
         _Pragma("GCC unroll 9")          \
         for (int t = 0; t < taps; t++)
 
+/* sum(o, t) += the products of a vector of g(o) and of x(offset(t)), of its first `count` lanes. */
+ALWAYS_INLINE void R(dots_step)(const int outs, const int taps, const real *g, ptrdiff_t g_stride,
+                                const real *x, const ptrdiff_t *offsets, ptrdiff_t count, vec *sum) {
+    vec y[9];
+    R(vec_bits) mask;
+    for (int l = 0; l < LANES; l++) mask[l] = l < count ? -1 : 0;
+    _Pragma("GCC unroll 9")
+    for (int t = 0; t < taps; t++) {
+        y[t] = *(const vec_at *)(x + offsets[t]);
+        if (count < LANES) y[t] = (vec)((R(vec_bits))y[t] & mask); /* what follows may be a NaN */
+    }
+    _Pragma("GCC unroll 8")
+    for (int o = 0; o < outs; o++) {
+        vec z = *(const vec_at *)(g + o * g_stride);
+        IN_REGISTER(z); /* else it is loaded again for each tap */
+        _Pragma("GCC unroll 9")
+        for (int t = 0; t < taps; t++) sum[o * taps + t] += z * y[t];
+    }
+}
+
 /* sums(o, t) += the products of g(o) and x(offset(t)) over `positions` of several images. */
 ALWAYS_INLINE void R(dots)(const int outs, const int taps, ptrdiff_t images, ptrdiff_t positions,
                            const real *g, ptrdiff_t g_stride, ptrdiff_t g_image, const real *x,
@@ -273,19 +293,13 @@ ALWAYS_INLINE void R(dots)(const int outs, const int taps, ptrdiff_t images, ptr
                            ptrdiff_t sums_stride) {
     vec sum[OUTS * TAPS > 9 ? OUTS * TAPS : 9];
     EACH sum[o * taps + t] = (vec){0};
-    for (; images; images--, g += g_image, x += x_image)
-        for (ptrdiff_t p = 0; p < positions; p += LANES) {
-            vec y[9];
-            _Pragma("GCC unroll 9")
-            for (int t = 0; t < taps; t++) y[t] = *(const vec_at *)(x + offsets[t] + p);
-            _Pragma("GCC unroll 8")
-            for (int o = 0; o < outs; o++) {
-                vec z = *(const vec_at *)(g + o * g_stride + p);
-                IN_REGISTER(z); /* else it is loaded again for each tap */
-                _Pragma("GCC unroll 9")
-                for (int t = 0; t < taps; t++) sum[o * taps + t] += z * y[t];
-            }
-        }
+    for (; images; images--, g += g_image, x += x_image) {
+        ptrdiff_t p = 0;
+        for (; p + LANES <= positions; p += LANES)
+            R(dots_step)(outs, taps, g + p, g_stride, x + p, offsets, LANES, sum);
+        if (p < positions)
+            R(dots_step)(outs, taps, g + p, g_stride, x + p, offsets, positions - p, sum);
+    }
     R(totals)(sum, outs * taps);
     const real *const total = (const real *)sum;
     EACH sums[o * sums_stride + t] += total[o * taps + t];
@@ -405,30 +419,28 @@ static void R(combine)(const conv_pass *c, void *out, ptrdiff_t count) {
     }
 }
 
-/* out(channel) = the sum over images and positions: the bias's gradient */
-static void R(channel_sums)(const void *x, ptrdiff_t images, ptrdiff_t channels, ptrdiff_t size,
-                            void *out) {
-    real *const to = out;
-    const real *from = x;
-    R(clear)(to, channels);
-    for (ptrdiff_t n = 0; n < images; n++)
-        for (ptrdiff_t c = 0; c < channels; c++, from += size) {
-            vec sum[4] = {{0}};
-            ptrdiff_t i = 0;
-            for (; i + 4 * LANES <= size; i += 4 * LANES)
-                for (int v = 0; v < 4; v++) sum[v] += *(const vec_at *)(from + i + v * LANES);
-            for (; i + LANES <= size; i += LANES) sum[0] += *(const vec_at *)(from + i);
-            real rest = 0;
-            for (; i < size; i++) rest += from[i];
-            sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-            R(totals)(sum, 1);
-            to[c] += sum[0][0] + rest;
-        }
+/* target(channel) = the sum over images and positions: the bias's gradient */
+static void R(channel_task)(void *context, ptrdiff_t channel) {
+    const conv_pass *const c = context;
+    const real *from = (const real *)c->gradient + channel * c->positions;
+    real total = 0;
+    for (ptrdiff_t n = 0; n < c->images; n++, from += c->targets * c->positions) {
+        vec sum[4] = {{0}};
+        ptrdiff_t i = 0;
+        for (; i + 4 * LANES <= c->positions; i += 4 * LANES)
+            for (int v = 0; v < 4; v++) sum[v] += *(const vec_at *)(from + i + v * LANES);
+        for (; i + LANES <= c->positions; i += LANES) sum[0] += *(const vec_at *)(from + i);
+        real rest = 0;
+        for (; i < c->positions; i++) rest += from[i];
+        sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+        R(totals)(sum, 1);
+        total += sum[0][0] + rest;
+    }
+    ((real *)c->target)[channel] = total;
 }
 
 static const conv_level R(level) = {
-    ROWS, WIDE * LANES, LANES, R(pack_weights), R(product_task), R(weight_task), R(combine),
-    R(channel_sums)};
+    ROWS, LANES, R(pack_weights), R(product_task), R(weight_task), R(channel_task), R(combine)};
 
 #undef LANES
 #undef ROWS
