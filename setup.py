@@ -1,13 +1,14 @@
-"""Compiles every ``lucid/_kernels/*.pyx``: the flags, the directives and the probes, nothing else.
+"""Compiles every ``lucid/_kernels/*.pyx``, and the two Python modules that every operation passes.
 
 Environment variables read at build time:
 
-* ``LUCID_DEBUG=1``  bounds checks, no optimisation, assertions on.
+* ``LUCID_DEBUG=1``  bounds checks, no optimisation, assertions on; Python stays Python.
 * ``LUCID_SANITIZE=address,undefined``  a debug build under those sanitizers.
 * ``LUCID_MULTIVERSION=0``  leave the AVX2 and AVX-512 copies of the kernels out.
 """
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -21,6 +22,9 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 KERNELS = Path("lucid/_kernels")
+# Plain Python that is compiled as it stands: a step of a small model is mostly its bytecode. A
+# change takes effect with the next build.
+HOT_MODULES = (Path("lucid/_core/engine.py"), Path("lucid/_core/op.py"))
 DEBUG = os.environ.get("LUCID_DEBUG", "0") not in ("", "0")
 SANITIZE = os.environ.get("LUCID_SANITIZE", "")
 
@@ -46,6 +50,11 @@ DIRECTIVES = {
     "cdivision": True,
     "embedsignature": True,
     "freethreading_compatible": False,
+}
+
+PYTHON_DIRECTIVES = {
+    "language_level": "3",
+    "annotation_typing": False,  # annotations are for readers and mypy
 }
 
 MULTIVERSION_PROBE = """
@@ -85,6 +94,18 @@ def runs(source: str, **headers: str) -> bool:
             return False
 
 
+def dependencies(source: Path, found: set[Path]) -> set[Path]:
+    """The headers and declarations that a kernel is compiled from, added to ``found``."""
+    text = source.read_text()
+    names = re.findall(r'"(\w+\.h)"', text)
+    names += [f"{name}.pxd" for name in re.findall(r"lucid\._kernels\.(\w+) cimport", text)]
+    for path in (KERNELS / name for name in names):
+        if path not in found and path.exists():
+            found.add(path)
+            dependencies(path, found)
+    return found
+
+
 class BuildExt(build_ext):
     """Probes the compiler first, so that a missing one is one sentence and not a traceback."""
 
@@ -103,22 +124,33 @@ class BuildExt(build_ext):
         super().build_extensions()
 
 
+def kernel(source: Path) -> Extension:
+    return Extension(
+        f"lucid._kernels.{source.stem}",
+        [str(source)],
+        include_dirs=[numpy.get_include(), str(KERNELS)],
+        depends=sorted(map(str, dependencies(source, set()))),
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        extra_compile_args=FLAGS + WARNINGS,
+        extra_link_args=LINK,
+    )
+
+
+def hot_module(source: Path) -> Extension:
+    name = ".".join(source.with_suffix("").parts)
+    return Extension(name, [str(source)], extra_compile_args=FLAGS + WARNINGS, extra_link_args=LINK)
+
+
+extensions = cythonize(
+    [kernel(source) for source in sorted(KERNELS.glob("*.pyx"))], compiler_directives=DIRECTIVES
+)
+if not (DEBUG or SANITIZE):
+    extensions += cythonize(
+        [hot_module(source) for source in HOT_MODULES], compiler_directives=PYTHON_DIRECTIVES
+    )
+
 setup(
-    ext_modules=cythonize(
-        [
-            Extension(
-                f"lucid._kernels.{source.stem}",
-                [str(source)],
-                include_dirs=[numpy.get_include(), str(KERNELS)],
-                depends=[str(header) for header in sorted(KERNELS.glob("*.h"))],
-                define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-                extra_compile_args=FLAGS + WARNINGS,
-                extra_link_args=LINK,
-            )
-            for source in sorted(KERNELS.glob("*.pyx"))
-        ],
-        compiler_directives=DIRECTIVES,
-    ),
+    ext_modules=extensions,
     cmdclass={"build_ext": BuildExt},
     options={"build_ext": {"parallel": os.cpu_count()}},
 )

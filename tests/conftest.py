@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import lucid
+from lucid._kernels import threads
 
 
 @pytest.fixture(autouse=True)
@@ -15,6 +16,14 @@ def _reproducible():
         lucid.manual_seed(0)
     yield
     lucid.set_default_dtype(lucid.float32)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _workers_take_part():
+    """Small as the tests' arrays are, a kernel that can use several threads does so."""
+    before = threads._wake_up(0)
+    yield
+    threads._wake_up(before)
 
 
 @pytest.fixture

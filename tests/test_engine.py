@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import lucid
+from lucid._core.tensor import wrap
 from lucid.errors import GraphFreedError, InPlaceError, NonFiniteError
 
 
@@ -49,6 +50,28 @@ def test_gradients_own_their_memory(operation):
     assert gx.flags.writeable
     gx += 1
     assert not (gy == gx).all()
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_gradient_is_copied_only_where_somebody_else_holds_it(held):
+    seen, keep = [], []
+
+    class Identity(lucid.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, g):
+            array = np.ones(3, np.float32)
+            seen.append(weakref.ref(array))
+            keep.extend([array] if held else [])
+            return wrap(array)
+
+    x = leaf(1.0, 2.0, 3.0)
+    Identity.apply(x).sum().backward()
+    assert (x.grad._data is seen[0]()) is not held
+    assert x.grad.tolist() == [1.0, 1.0, 1.0]
 
 
 def test_a_gradient_given_by_the_user_is_not_taken_over():

@@ -254,16 +254,19 @@ def _run(
                     _add(pending, summed, node.inputs[index], result)
             if not retain and node.versions:
                 node.saved, node.versions = FREED, ()
-        # Or a leaf's gradient might look as if somebody else held it: see `_accumulate`.
+        # Or a leaf's gradient might look as if somebody else held it.
         gradient = result = part = saved = None
         for leaf in list(pending):  # only leaves are left
             if wanted is not None and leaf not in wanted:
                 continue
+            # Held by ``pending`` and the call: nobody else will write to it.
+            unshared = sys.getrefcount(pending[leaf]) == 2
             gradient = pending.pop(leaf)
             if leaf._hooks:
                 gradient = _run_hooks(leaf._hooks, gradient, leaf.shape, "a leaf")
+                unshared = False
             if targets is None:
-                _accumulate(leaf, gradient, create_graph)
+                _accumulate(leaf, gradient, create_graph, unshared)
             else:
                 captured[leaf] = gradient
     finally:
@@ -366,16 +369,14 @@ def _own(gradient: Any) -> np.ndarray:
     return array.copy()
 
 
-def _accumulate(leaf: Tensor, gradient: Any, create_graph: bool) -> None:
+def _accumulate(leaf: Tensor, gradient: Any, create_graph: bool, unshared: bool = False) -> None:
     """Adds to ``leaf.grad``; a gradient that nobody else holds becomes ``.grad`` without a copy."""
     before = leaf._grad
     if isinstance(gradient, Tensor):
         leaf._grad = gradient.clone() if before is None else before + gradient
     elif before is None:
-        # Held by the caller's variable, this one and the call: nobody else will write to it.
-        if sys.getrefcount(gradient) > 3 or not gradient.flags.owndata or not (
-            gradient.flags.c_contiguous and gradient.flags.writeable
-        ):  # fmt: skip
+        flags = gradient.flags
+        if not (unshared and flags.owndata and flags.c_contiguous and flags.writeable):
             gradient = gradient.copy()
         leaf._grad = wrap(gradient)
     elif create_graph or before._node is not None:

@@ -32,20 +32,19 @@ import numpy as np
 
 from lucid._core import dtype as dtypes
 from lucid._core.grad_mode import anomaly, mode
-from lucid._core.tape import Memory, Node, Output, new_memory, next_seq
+from lucid._core.tape import Memory, Output, new_memory, new_node, next_seq
 from lucid._core.tensor import (
     Tensor,
-    View,
     _generation_of,
     edge_of,
     memory_of,
+    new_view,
     refresh,
     to_array,
     wrap,
 )
 from lucid.errors import ShapeError
 
-_new_tensor = object.__new__
 _float32 = dtypes.float32
 
 OPS: dict[str, Op] = {}
@@ -157,8 +156,10 @@ class Op:
         "forward",
         "inputs",
         "joint",
+        "least",
         "name",
         "operator",
+        "places",
         "plans",
         "required",
         "rules",
@@ -188,6 +189,13 @@ class Op:
         )
         self.attributes = names[first:]
         self.defaults = tuple(p.default for p in parameters)
+        self.least = sum(default is MISSING for default in self.defaults)
+        self.places = {name: i for i, name in enumerate(names)}
+        self.places |= {
+            spelling: self.places[name]
+            for spelling, name in _SPELLINGS.items()
+            if name in self.places and spelling not in self.places
+        }
         self.floating = floating
         self.view = view
         self.rules: dict[str, Callable[..., Any]] = {}
@@ -226,28 +234,34 @@ class Op:
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         """The call's arguments in order, defaults filled in, NumPy's spellings accepted."""
-        names = (*((self.variadic,) if self.variadic else self.inputs), *self.attributes)
-        if len(args) > len(names):
-            raise TypeError(f"{self.name}: takes at most {len(names)} arguments; got {len(args)}")
-        bound = [*args, *self.defaults[len(args) :]]
-        given: set[str] = set()
+        places, defaults = self.places, self.defaults
+        if len(args) > len(defaults):
+            raise TypeError(
+                f"{self.name}: takes at most {len(defaults)} arguments; got {len(args)}"
+            )
+        bound = [*args, *defaults[len(args) :]]
+        given: list[int] = []
         for key, value in kwargs.items():
-            if key == "out" and value is None:
-                continue  # np.sum(tensor) and the like pass it on
-            name = _SPELLINGS.get(key, key) if key not in names else key
-            if name not in names:
+            place = places.get(key)
+            if place is None:
+                if key == "out" and value is None:
+                    continue  # np.sum(tensor) and the like pass it on
                 raise TypeError(
-                    f"{self.name}: has no argument {key!r}; its arguments are {', '.join(names)}"
+                    f"{self.name}: has no argument {key!r}; "
+                    f"its arguments are {', '.join(self._names())}"
                 )
-            place = names.index(name)
-            if place < len(args) or name in given:
+            if place < len(args) or place in given:
                 raise TypeError(f"{self.name}: the argument {key!r} was given twice")
-            given.add(name)
+            given.append(place)
             bound[place] = value
-        for name, value in zip(names, bound, strict=True):
-            if value is MISSING:
-                raise TypeError(f"{self.name}: the argument {name!r} is missing")
+        if len(args) < self.least:
+            for name, value in zip(self._names(), bound, strict=True):
+                if value is MISSING:
+                    raise TypeError(f"{self.name}: the argument {name!r} is missing")
         return bound
+
+    def _names(self) -> tuple[str, ...]:
+        return (*((self.variadic,) if self.variadic else self.inputs), *self.attributes)
 
     def bind_given(self, **arguments: Any) -> list[Any]:
         """`bind` for a function that spells its parameters out: what was not given is `MISSING`."""
@@ -275,44 +289,39 @@ def record(
     result: Tensor,
 ) -> None:
     """Puts the operation that made ``result`` on the tape."""
-    node = Node()
     out = result._data
-    node.plan = plan
-    node.inputs = edges
-    node.seq = next_seq()
-    node.shape = out.shape
-    node.dtype = out.dtype
-    node.hooks = None
-    node.saved = plan.collect(arrays, out, attributes) if plan.keeps else ()
-    node.versions = _track(node, inputs, result) if plan.tracked else ()
+    saved = plan.collect(arrays, out, attributes) if plan.keeps else ()
+    versions: Any = ()
+    if plan.tracked:
+        saved, versions = _track(plan, saved, inputs, result)
+    node = new_node(plan, edges, saved, versions, next_seq(), out.shape, out.dtype)
     if anomaly.mode:
         node.trace = _where()
     result._node = node
     result._requires_grad = True
 
 
-def _track(node: Node, inputs: Sequence[Any], result: Any) -> tuple[Any, ...]:
-    """``(memory, version)`` of each saved tensor; memory that others can write to is copied."""
+def _track(plan: Plan, saved: tuple[Any, ...], inputs: Sequence[Any], result: Any) -> Any:
+    """``saved``, in which memory that others can write to is copied, and a ``(memory, version)``
+    for each tensor in it."""
     versions: list[tuple[Memory | JointMemory, int]] = []
-    for place, index, _ in node.plan.tracked:
+    for place, index, _ in plan.tracked:
         tensor = result if index < 0 else inputs[index]
         if not isinstance(tensor, Tensor):
             # Several outputs, or a Python scalar.
             joint = JointMemory(tensor) if isinstance(tensor, tuple) else _CONSTANT
             versions.append((joint, joint.version))
             continue
-        memory = tensor._memory if tensor._base is None else tensor._base._memory
+        owner = tensor if tensor._base is None else tensor._base
+        memory = owner._memory
         if memory is None:
-            owner = tensor if tensor._base is None else tensor._base
             memory = owner._memory = new_memory()
         if memory.exported is not None and memory.is_exported():
-            saved = list(node.saved)
-            saved[place] = saved[place].copy()
-            node.saved = tuple(saved)
+            saved = (*saved[:place], saved[place].copy(), *saved[place + 1 :])
             versions.append((_CONSTANT, 0))
         else:
             versions.append((memory, memory.version))
-    return tuple(versions)
+    return saved, tuple(versions)
 
 
 class JointMemory:
@@ -346,16 +355,10 @@ def _record_multiple(
     results: tuple[Tensor, ...],
 ) -> None:
     """`record` for an operation with several outputs; ``out`` in its rules is the tuple of all."""
-    node = Node()
-    outs = tuple(result._data for result in results)
-    node.plan = plan
-    node.inputs = edges
-    node.saved = plan.collect(arrays, outs, attributes)
-    node.versions = _track(node, inputs, results)
-    node.seq = next_seq()
-    node.shape = tuple(out.shape for out in outs)
-    node.dtype = tuple(out.dtype for out in outs)
-    node.hooks = None
+    outs = tuple([result._data for result in results])
+    saved, versions = _track(plan, plan.collect(arrays, outs, attributes), inputs, results)
+    shapes, kinds = tuple([out.shape for out in outs]), tuple([out.dtype for out in outs])
+    node = new_node(plan, edges, saved, versions, next_seq(), shapes, kinds)
     if anomaly.mode:
         node.trace = _where()
     for i, result in enumerate(results):
@@ -402,19 +405,31 @@ def apply(op: Op, inputs: Sequence[Any], attributes: Sequence[Any]) -> Any:
 
 
 def edges_of(inputs: Sequence[Any]) -> tuple[Any, ...]:
-    """An edge per input, whose views are up to date."""
-    return tuple(
-        [
-            None if x is None or not x._requires_grad else x if x._node is None else x._node
-            for x in inputs
-        ]
-    )
+    """An edge per input."""
+    return tuple([None if x is None else edge_of(x) for x in inputs])
 
 
-def _edges(inputs: Sequence[Tensor | None]) -> tuple[tuple[Any, ...], int]:
-    """An edge per input, and which of them need a gradient, a bit each."""
-    edges = tuple([None if x is None else edge_of(x) for x in inputs])
-    return edges, sum(1 << i for i, edge in enumerate(edges) if edge is not None)
+def recorded(
+    op: Op, inputs: Sequence[Any], arrays: Sequence[Any], attributes: Sequence[Any], out: Any
+) -> Any:
+    """The result of an operation whose forward leaves more for backward than it returns.
+
+    Args:
+        inputs, arrays: its tensors (or None), and what they hold.
+        attributes: all its other arguments, with what forward left among them.
+        out: the result, or a tuple of several.
+    """
+    edges = edges_of(inputs) if mode.recording else ()
+    which = sum([1 << i for i, edge in enumerate(edges) if edge is not None])
+    if type(out) is tuple:
+        results = tuple([wrap(part) for part in out])
+        if which:
+            _record_multiple(op.plan(which), edges, inputs, arrays, attributes, results)
+        return results
+    result = wrap(out)
+    if which:
+        record(op.plan(which), edges, inputs, arrays, attributes, result)
+    return result
 
 
 def _finish_multiple(
@@ -467,7 +482,7 @@ def _link_view(
         result._data = array.view()
     if isinstance(x, Tensor):
         result._base = x if x._base is None else x._base
-        result._view = View(x, op, index, tuple(attributes), _generation_of(result))
+        result._view = new_view(x, op, index, tuple(attributes), _generation_of(result))
 
 
 def _operand(x: Any, op: Op) -> Any:
@@ -513,11 +528,13 @@ def operation(
 
     def declare(forward: Callable[..., Any]) -> Any:
         op = Op(forward, inputs, floating, view)
-        arity = len(op.attributes) + (inputs or 1)
+        arity, least, defaults = len(op.defaults), op.least, op.defaults
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            if kwargs or len(args) != arity:
+            if kwargs or not least <= len(args) <= arity:
                 args = op.bind(args, kwargs)  # type: ignore[assignment]
+            elif len(args) < arity:
+                args += defaults[len(args) :]
             if inputs is None:
                 return apply(op, _tensor_list(op, args[0]), args[1:])
             return apply(op, args[:inputs], args[inputs:])
@@ -575,10 +592,7 @@ def _unary(kernel: Callable[..., Any] | None, floating: bool, declared: Callable
         out = forward(a)
         if type(out) is not np.ndarray:
             out = np.asarray(out)
-        result = _new_tensor(Tensor)  # `wrap`, spelled out
-        result._data = out
-        result._requires_grad = False
-        result._node = result._grad = result._memory = result._base = None
+        result = wrap(out)
         if x._base is not None:
             refresh(x)
         if x._requires_grad and mode.recording and op.differentiable:
@@ -632,10 +646,7 @@ def _binary(kernel: Callable[..., Any] | None, floating: bool, declared: Callabl
                 raise explained(op.name, (a, b), error) from None
             if type(out) is not np.ndarray:
                 out = np.asarray(out)
-            result = _new_tensor(Tensor)  # `wrap`, spelled out
-            result._data = out
-            result._requires_grad = False
-            result._node = result._grad = result._memory = result._base = None
+            result = wrap(out)
             if x._base is not None:
                 refresh(x)
             if y._base is not None:
@@ -782,13 +793,9 @@ def record_function(
 ) -> tuple[Tensor, ...]:
     """Puts a call of a user's Function on the tape."""
     plan = _FunctionPlan(cls, ctx, inputs, outs)
-    node = Node()
-    node.plan = plan
-    node.inputs = tuple(edge_of(x) if isinstance(x, Tensor) else None for x in inputs)
-    node.saved = tuple(x._data if isinstance(x, Tensor) else x for x in ctx._to_save)
-    node.seq = next_seq()
-    node.hooks = None
-    node.shape, node.dtype = plan.shapes, plan.dtypes
+    edges = tuple([edge_of(x) if isinstance(x, Tensor) else None for x in inputs])
+    saved = tuple([x._data if isinstance(x, Tensor) else x for x in ctx._to_save])
+    node = new_node(plan, edges, saved, (), next_seq(), plan.shapes, plan.dtypes)
     if anomaly.mode:
         node.trace = _where()
     marked = [id(x) for x in ctx._not_differentiable]

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from lucid._kernels.slots import Maker
 from lucid.errors import GraphFreedError, InPlaceError
 
 next_seq = itertools.count().__next__
@@ -42,12 +43,8 @@ class Memory:
         return self.exported is not None
 
 
-def new_memory(exported: Any = None) -> Memory:
-    """A block that nobody has written to yet."""
-    memory = Memory()  # without an __init__: one is made for nearly every recorded operation
-    memory.version = 0
-    memory.exported = exported
-    return memory
+new_memory = Maker(Memory, version=0, exported=None)
+"""A block that nobody has written to yet."""
 
 
 class Freed:
@@ -130,6 +127,11 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.name} backward>"
+
+
+new_node = Maker(
+    Node, "plan", "inputs", "saved", "versions", "seq", "shape", "dtype", hooks=None
+)  # fmt: skip
 
 
 class Output:

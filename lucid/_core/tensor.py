@@ -19,6 +19,7 @@ from lucid._core import dtype as dtypes
 from lucid._core.device import CPU, as_device, device
 from lucid._core.grad_mode import enable_grad, mode
 from lucid._core.tape import Memory, Node, RemovableHandle, new_memory
+from lucid._kernels.slots import Maker, Slot
 
 if TYPE_CHECKING:
     from lucid._core._methods import Methods
@@ -53,6 +54,7 @@ class Tensor(Methods):
         "_memory",
         "_node",
         "_requires_grad",
+        "_view",
     )
 
     _data: np.ndarray
@@ -61,8 +63,8 @@ class Tensor(Methods):
     _grad: Tensor | None
     _memory: Memory | None  # only on the tensor that owns the memory: see `memory_of`
     _base: Tensor | None  # the tensor whose memory this one shares
+    _view: View | None  # how to make it from its base again
 
-    _view: View | None = None  # how to make it from its base again
     _generation = 0  # of a base: how often an in-place write has replaced its node
     _hooks: list[Any] | None = None
     _accumulate_hooks: list[Any] | None = None
@@ -287,7 +289,7 @@ class Tensor(Methods):
         note_write(self)
         self._data = value._data
         self._base = value if value._base is None else value._base
-        self.__dict__.pop("_view", None)
+        self._view = None
 
     @property
     def _version(self) -> int:
@@ -453,7 +455,7 @@ class Tensor(Methods):
         return {
             name: value
             for name, value in self.__dict__.items()
-            if name not in ("_view", "_generation", "_hooks", "_accumulate_hooks", "_retains_grad")
+            if name not in ("_generation", "_hooks", "_accumulate_hooks", "_retains_grad")
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -470,24 +472,19 @@ class View:
 
     __slots__ = ("arguments", "generation", "index", "op", "parent")
 
-    def __init__(
-        self,
-        parent: Tensor,
-        op: Any,
-        index: int | None,
-        arguments: tuple[Any, ...],
-        generation: int,
-    ) -> None:
-        self.parent = parent
-        self.op = op
-        self.index = index  # which of the results, of an operation with several
-        self.arguments = arguments
-        self.generation = generation
+    parent: Tensor
+    op: Any
+    index: int | None  # which of the results, of an operation with several
+    arguments: tuple[Any, ...]
+    generation: int
 
     def again(self) -> Tensor:
         """The view anew, with the node that it has now."""
         out = self.op.call(self.parent, *self.arguments)
         return out if self.index is None else out[self.index]
+
+
+new_view = Maker(View, "parent", "op", "index", "arguments", "generation")
 
 
 def view_chain(tensor: Tensor) -> tuple[tuple[Any, int | None, tuple[Any, ...]], ...]:
@@ -510,16 +507,14 @@ def _rebuild(cls: type[Tensor], array: np.ndarray, requires_grad: bool) -> Tenso
 def _set(tensor: Tensor, array: np.ndarray) -> None:
     tensor._data = array
     tensor._requires_grad = False
-    tensor._node = tensor._grad = tensor._memory = tensor._base = None
+    tensor._node = tensor._grad = tensor._memory = tensor._base = tensor._view = None
 
 
-def wrap(array: np.ndarray) -> Tensor:
-    """A tensor around ``array`` itself, recorded by nobody."""
-    tensor = _new(Tensor)
-    tensor._data = array
-    tensor._requires_grad = False
-    tensor._node = tensor._grad = tensor._memory = tensor._base = None
-    return tensor
+wrap: Callable[[np.ndarray], Tensor] = Maker(
+    Tensor, "_data",
+    _requires_grad=False, _node=None, _grad=None, _memory=None, _base=None, _view=None,
+)  # fmt: skip
+"""A tensor around the array itself, recorded by nobody."""
 
 
 def edge_of(tensor: Tensor) -> Any:
@@ -542,6 +537,17 @@ def memory_of(tensor: Tensor) -> Memory:
 def note_write(tensor: Tensor) -> None:
     """Says that ``tensor``'s memory was, or is about to be, written to in place."""
     memory_of(tensor).version += 1
+
+
+def note_writes(tensors: list[Tensor]) -> None:
+    """`note_write` of all, at a few ns each; what no graph has seen yet has no version to count."""
+    _version.increment(_memory.distinct(tensors))
+    for base in _base.distinct(tensors):
+        note_write(base)
+
+
+_memory, _base = Slot(Tensor._memory), Slot(Tensor._base)
+_version = Slot(Memory.version)  # type: ignore[misc]  # the descriptor, not a version
 
 
 def refresh(tensor: Tensor) -> None:

@@ -1,12 +1,18 @@
 /* convolution.h: the geometry of a convolution, and the streams it is computed on.
  *
  * Every product a convolution needs sums over taps: a tap is one source channel at one place of the
- * kernel. For a block of positions the source is copied once into a stream: planes, one per channel
- * (and depth tap), zero-padded, and where the source advances by `split` > 1 per position one plane
- * for each residue. In the stream, position q of tap t lies at q + offset(t): a constant per tap,
- * whatever the stride, dilation and padding are, and neighbouring positions are neighbours in
- * memory. So the inner loops load whole vectors, and no patch is ever gathered (no im2col). The few
- * positions between the end of a row and the start of the next are computed and dropped.
+ * kernel. For a block of positions the source is copied into a stream: zero-padded planes in which
+ * position q of tap t lies at q + offset(t): a constant per tap, whatever the stride, dilation and
+ * padding are, and neighbouring positions are neighbours in memory. So the inner loops load whole
+ * vectors, and no patch is ever gathered (no im2col).
+ *
+ * Each channel (and depth tap) has a plane for every residue of the rows that are read, where the
+ * source advances by `split` > 1 per position. Along a row there are two ways:
+ *
+ *     dense    a plane for every column of the kernel. Rows follow each other without a gap, so that
+ *              results are written where they belong. Worth the copies where many channels use them.
+ *     shared   a plane for every residue, with padding between rows; the positions there are
+ *              computed and dropped.
  *
  *     gather   y(o, q) = sum_t w(o, t) x(q + offset(t))            a convolution
  *     spread   the same for each residue of the target modulo the stride, with the taps that reach
@@ -27,28 +33,32 @@
 
 enum { CONV_DEPTH, CONV_HEIGHT, CONV_WIDTH, CONV_AXES, CONV_MAX_THREADS = 256 };
 
+/* Dense planes: from so many target channels on, and up to so many columns of the kernel. */
+enum { DENSE_TARGETS = 8, DENSE_COLUMNS = 8 };
+
 /* What the user says about one axis of the convolution from `source` to `target`. */
 typedef struct {
     ptrdiff_t source, target, kernel, stride, padding, dilation;
 } conv_extent;
 
 /* One axis of one pass. Position q is target index q * step + start; its tap t, number tap[t] of
- * the kernel, reads source index q * split + shift[t] = (q + base[t]) * split + residue. */
+ * the kernel, reads source index q * split + shift[t]. Plane p holds source index i * split +
+ * origin[p] at i; tap t finds its own in plane[t], at q + base[t]. */
 typedef struct {
     ptrdiff_t source, target, count, step, start, split;
-    ptrdiff_t taps, residues;
-    ptrdiff_t *tap, *shift, *base, *plane; /* plane[t]: which of the axis's planes t reads */
-    ptrdiff_t *residue;                    /* of a plane */
-    ptrdiff_t first, reach;                /* smallest base; largest minus smallest */
-    ptrdiff_t block, blocks;               /* positions in a block, blocks */
+    ptrdiff_t taps, planes;
+    ptrdiff_t *tap, *shift, *base, *plane, *origin;
+    ptrdiff_t reach;         /* largest base */
+    ptrdiff_t block, blocks; /* positions in a block, blocks */
 } conv_axis;
 
 typedef struct {
     ptrdiff_t images, groups, sources, targets; /* channels of a group */
     conv_axis axis[CONV_AXES];
     ptrdiff_t kernel; /* places of the whole kernel */
-    ptrdiff_t pitch, plane, channel, stream; /* from row to row, plane, channel; all of a block */
+    ptrdiff_t pitch, plane, image, channel, stream; /* from row to row ...; all of a block */
     ptrdiff_t positions;                     /* of a whole block, gaps included */
+    int direct;                              /* tiles are written where they belong */
     ptrdiff_t taps;                          /* sources x places */
     ptrdiff_t *offsets;                      /* of the taps, in the order of the weight */
     ptrdiff_t slack;                         /* what a vector may read or write too much */
@@ -56,10 +66,11 @@ typedef struct {
     ptrdiff_t *memory;
     const void *source, *bias;
     void *target, *weights;
-    /* The weight's gradient: images in each of `parts` partial sums, `together` at a time. */
+    ptrdiff_t per_chunk, chunks; /* source channels in a stream; how often that is */
+    /* The weight's gradient: images in each of `parts` partial sums, and in a stream. */
     const void *gradient;
     void *sums;
-    ptrdiff_t parts, per_part, together, chunks, per_chunk, spread;
+    ptrdiff_t parts, per_part, together, spread;
     /* A workspace for every thread that may be inside a task. */
     char *workspace;
     ptrdiff_t workspace_bytes;
@@ -79,8 +90,8 @@ static void conv_axis_init(conv_axis *a, const conv_extent *e, ptrdiff_t residue
     a->shift = a->tap + e->kernel;
     a->base = a->shift + e->kernel;
     a->plane = a->base + e->kernel;
-    a->residue = a->plane + e->kernel;
-    a->taps = a->residues = 0;
+    a->origin = a->plane + e->kernel;
+    a->taps = 0;
     ptrdiff_t first = 0;
     if (residue < 0) {
         a->source = e->source, a->target = a->count = e->target;
@@ -98,24 +109,42 @@ static void conv_axis_init(conv_axis *a, const conv_extent *e, ptrdiff_t residue
         const ptrdiff_t t = a->taps++;
         a->tap[t] = k;
         a->shift[t] = residue < 0 ? reach - e->padding : first - reach / e->stride;
-        const ptrdiff_t own = conv_modulo(a->shift[t], a->split);
-        a->base[t] = (a->shift[t] - own) / a->split;
-        a->plane[t] = 0;
-        while (a->plane[t] < a->residues && a->residue[a->plane[t]] != own) a->plane[t]++;
-        if (a->plane[t] == a->residues) a->residue[a->residues++] = own;
     }
-    a->first = a->taps ? a->base[0] : 0;
-    ptrdiff_t last = a->first;
-    for (ptrdiff_t t = 0; t < a->taps; t++) {
-        a->first = conv_least(a->first, a->base[t]);
-        last = conv_most(last, a->base[t]);
-    }
-    a->reach = last - a->first;
 }
 
-/* Cuts the positions into blocks of about `wanted` and lays out the stream. */
+/* Which planes the taps read: one for each of them (dense), or for each residue. */
+static void conv_axis_planes(conv_axis *a, int dense) {
+    a->planes = a->reach = 0;
+    for (ptrdiff_t t = 0; t < a->taps; t++) {
+        ptrdiff_t p = 0;
+        while (p < a->planes && (dense || (a->shift[t] - a->origin[p]) % a->split)) p++;
+        if (p == a->planes) a->origin[a->planes++] = a->shift[t];
+        a->plane[t] = p;
+        a->origin[p] = conv_least(a->origin[p], a->shift[t]);
+    }
+    for (ptrdiff_t t = 0; t < a->taps; t++) {
+        a->base[t] = (a->shift[t] - a->origin[a->plane[t]]) / a->split;
+        a->reach = conv_most(a->reach, a->base[t]);
+    }
+}
+
+/* Whether every element of the source is reached by a tap: else a spread leaves some as they are. */
+static inline int conv_reaches_all(const conv_extent *extents) {
+    for (int d = 0; d < CONV_AXES; d++) {
+        const ptrdiff_t stride = extents[d].stride;
+        ptrdiff_t reached = 0;
+        for (ptrdiff_t k = 0; k < extents[d].kernel && k < stride; k++)
+            reached += !k || k * extents[d].dilation % stride != 0;
+        if (reached < stride) return 0;
+    }
+    return 1;
+}
+
+/* Cuts the positions into blocks of about `wanted` and lays out the stream. For the gradient of the
+ * weight it holds as many images as have `walk` positions, and so many channels that it has about
+ * `size` elements; else (0, 0) all channels of one image. */
 static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdiff_t *residues,
-                          ptrdiff_t wanted, ptrdiff_t slack) {
+                          ptrdiff_t wanted, ptrdiff_t walk, ptrdiff_t size, ptrdiff_t slack) {
     ptrdiff_t lists = 0;
     c->kernel = 1;
     for (int d = 0; d < CONV_AXES; d++) lists += 5 * extents[d].kernel, c->kernel *= extents[d].kernel;
@@ -130,6 +159,10 @@ static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdif
 
     conv_axis *const depth = &c->axis[CONV_DEPTH], *const height = &c->axis[CONV_HEIGHT],
               *const width = &c->axis[CONV_WIDTH];
+    const int dense =
+        height->count > 1 && c->targets >= DENSE_TARGETS && width->taps <= DENSE_COLUMNS;
+    conv_axis_planes(height, 0);
+    conv_axis_planes(width, dense);
     depth->block = 1;
     width->block = width->count > 2 * wanted ? wanted : width->count;
     const ptrdiff_t row = width->block + width->reach;
@@ -140,18 +173,26 @@ static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdif
         if (a->blocks) a->block = (a->count + a->blocks - 1) / a->blocks;
     }
     c->pitch = width->block + width->reach;
-    if (width->split == 1 && width->blocks == 1) {
+    if (width->reach && width->split == 1 && width->blocks == 1) {
         /* The padding at the end of a row and at the start of the next may share its zeros. */
-        const ptrdiff_t before = conv_least(conv_most(-width->first, 0), c->pitch);
-        const ptrdiff_t end = width->source - width->first;
+        const ptrdiff_t before = conv_least(conv_most(-width->origin[0], 0), c->pitch);
+        const ptrdiff_t end = width->source - width->origin[0];
         c->pitch = conv_most(conv_most(end, c->pitch - before), width->count);
         c->pitch = conv_least(c->pitch, width->block + width->reach);
     }
     c->plane = (height->block + height->reach) * c->pitch;
-    c->channel = depth->taps * height->residues * width->residues * c->plane;
     c->positions = (height->block - 1) * c->pitch + width->block;
+    c->together = conv_most(1, conv_least(c->images, walk / conv_most(c->positions, 1)));
+    c->image = depth->taps * height->planes * width->planes * c->plane;
+    c->channel = c->together * c->image;
+    c->chunks = size ? conv_most(1, conv_least(c->sources, c->sources * c->channel / size)) : 1;
+    c->per_chunk = (c->sources + c->chunks - 1) / c->chunks;
+    c->chunks = (c->sources + c->per_chunk - 1) / c->per_chunk;
+    /* Whether the positions of a block are neighbours in the target. */
+    c->direct = depth->step == 1 && height->step == 1 && width->step == 1 &&
+                (height->block == 1 || c->pitch == width->target);
     c->slack = slack + width->block + width->reach;
-    c->stream = conv_up(c->sources * c->channel + c->slack, 64);
+    c->stream = conv_up(c->per_chunk * c->channel + c->slack, 64);
 
     c->taps = 0;
     for (ptrdiff_t s = 0; s < c->sources; s++)
@@ -160,15 +201,28 @@ static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdif
                 for (ptrdiff_t k = 0; k < width->taps; k++)
                     c->offsets[c->taps++] =
                         s * c->channel +
-                        ((i * height->residues + height->plane[j]) * width->residues +
+                        ((i * height->planes + height->plane[j]) * width->planes +
                          width->plane[k]) * c->plane +
-                        (height->base[j] - height->first) * c->pitch + width->base[k] - width->first;
+                        height->base[j] * c->pitch + width->base[k];
     return 0;
 }
 
-/* One block of positions of one image and group. */
+/* The part of a plane's axis that lies inside the source, where index i is source index
+ * i * split + origin. */
+typedef struct { ptrdiff_t begin, end; } conv_range;
+
+static inline conv_range conv_inside(ptrdiff_t origin, ptrdiff_t split, ptrdiff_t source,
+                                     ptrdiff_t count) {
+    conv_range r;
+    r.begin = conv_least(origin < 0 ? (-origin + split - 1) / split : 0, count);
+    r.end = origin < source ? conv_least((source - origin + split - 1) / split, count) : 0;
+    r.end = conv_most(r.end, r.begin);
+    return r;
+}
+
+/* One block of positions of one image, and some source channels of a group. */
 typedef struct {
-    ptrdiff_t image, group, depth, top, rows, left, columns;
+    ptrdiff_t image, group, depth, top, rows, left, columns, first, sources;
 } conv_block;
 
 static inline ptrdiff_t conv_blocks(const conv_pass *c) {
@@ -178,7 +232,7 @@ static inline ptrdiff_t conv_blocks(const conv_pass *c) {
 static inline conv_block conv_block_at(const conv_pass *c, ptrdiff_t image, ptrdiff_t group,
                                        ptrdiff_t index) {
     const conv_axis *const h = &c->axis[CONV_HEIGHT], *const w = &c->axis[CONV_WIDTH];
-    conv_block b = {.image = image, .group = group};
+    conv_block b = {.image = image, .group = group, .sources = c->sources};
     b.left = index % w->blocks * w->block;
     b.columns = conv_least(w->block, w->count - b.left);
     index /= w->blocks;
@@ -204,14 +258,13 @@ typedef void (*conv_task)(void *context, ptrdiff_t index);
 
 /* One level's loops for one dtype. */
 typedef struct {
-    ptrdiff_t rows, panel, lanes; /* of a tile; the most elements it handles; in a vector */
+    ptrdiff_t rows, lanes; /* of a tile; in a vector */
     void (*pack)(const conv_pass *c, const void *weight, ptrdiff_t target_stride,
                  ptrdiff_t source_stride, const conv_extent *extents);
     conv_task product; /* index: a block of a group of an image */
-    conv_task weight;  /* index: a chunk of target channels of a group of a part */
+    conv_task weight;  /* index: a chunk of source channels of a group of a part */
+    conv_task channel; /* index: of a target channel, whose gradient is summed */
     void (*combine)(const conv_pass *c, void *out, ptrdiff_t count);
-    void (*channel_sums)(const void *x, ptrdiff_t images, ptrdiff_t channels, ptrdiff_t size,
-                         void *out);
 } conv_level;
 
 #endif

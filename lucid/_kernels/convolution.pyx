@@ -44,7 +44,7 @@ cdef extern from *:
     ctypedef struct conv_pass:
         Py_ssize_t images, groups, sources, targets
         conv_axis axis[3]
-        Py_ssize_t kernel, pitch, plane, channel, stream, positions, taps, slack, height
+        Py_ssize_t stream, positions, kernel, taps, slack, height
         Py_ssize_t* memory
         const void* source
         const void* bias
@@ -52,24 +52,23 @@ cdef extern from *:
         void* weights
         const void* gradient
         void* sums
-        Py_ssize_t parts, per_part, together, chunks, per_chunk, spread
+        Py_ssize_t chunks, parts, per_part, together, spread
         char* workspace
         Py_ssize_t workspace_bytes
         atomic_flag* claimed
     ctypedef struct conv_level:
-        Py_ssize_t rows, panel, lanes
+        Py_ssize_t rows, lanes
         void (*pack)(
             const conv_pass* c, const void* weight, Py_ssize_t target_stride,
             Py_ssize_t source_stride, const conv_extent* extents) noexcept nogil
         task_t product
         task_t weight
+        task_t channel
         void (*combine)(const conv_pass* c, void* out, Py_ssize_t count) noexcept nogil
-        void (*channel_sums)(
-            const void* x, Py_ssize_t images, Py_ssize_t channels, Py_ssize_t size, void* out
-        ) noexcept nogil
+    bint conv_reaches_all(const conv_extent* extents) nogil
     int conv_pass_init(
         conv_pass* c, const conv_extent* extents, const Py_ssize_t* residues, Py_ssize_t wanted,
-        Py_ssize_t slack) nogil
+        Py_ssize_t walk, Py_ssize_t size, Py_ssize_t slack) nogil
     Py_ssize_t conv_blocks(const conv_pass* c) nogil
     Py_ssize_t conv_up(Py_ssize_t x, Py_ssize_t step) nogil
     conv_level conv_pick_f32()
@@ -81,13 +80,14 @@ cdef conv_level level_f64 = conv_pick_f64()
 cdef enum:
     # A block of positions: its tile of results stays in the L1 cache.
     POSITIONS = 1200
-    # Bytes of gradient that the weight's gradient walks over before it adds up its lanes.
-    TOGETHER = 32 << 10
+    # Positions that the weight's gradient walks over before it adds up its lanes (which takes as
+    # long as some 100): in float32 those of a tile fill two thirds of the L1 cache.
+    WALK = 1024
+    # Bytes of its stream: less than the L2 cache.
+    STREAM = 224 << 10
     # Partial sums of the weight's gradient, and the most bytes they may take up.
     PARTS = 8
     PARTS_BYTES = 8 << 20
-    # Positions worth a part of their own: adding up the lanes takes as long as some 100.
-    PART_POSITIONS = 2048
 
 
 cdef struct geometry:
@@ -220,13 +220,13 @@ cdef int run_pass(
     c.images, c.groups = f.images, f.groups
     c.sources = (f.sources if residues is NULL else f.targets) // f.groups
     c.targets = (f.targets if residues is NULL else f.sources) // f.groups
-    if conv_pass_init(&c, f.extent, residues, POSITIONS, level.panel) < 0:
+    if conv_pass_init(&c, f.extent, residues, POSITIONS, 0, 0, level.lanes) < 0:
         raise MemoryError
     try:
         tiles = (c.targets + level.rows - 1) // level.rows
         c.height = (c.targets + tiles - 1) // tiles
         tasks = c.images * c.groups * conv_blocks(&c)
-        if tasks == 0:
+        if tasks == 0 or c.taps == 0:
             return 0
         weights = scratch(c.groups * c.targets * c.taps * itemsize)
         c.weights = cnp.PyArray_DATA(weights)
@@ -303,6 +303,11 @@ def convolution_transpose(
     elif is_product(&f):
         point_products(&f, x, weight, bias, out, True)
     else:
+        if not conv_reaches_all(f.extent):
+            if bias is None:
+                cnp.PyArray_FILLWBYTE(out, 0)
+            else:
+                (<object>out).T[...] = (<object>bias)[:, None]
         for residues[0] in range(f.extent[0].stride):
             for residues[1] in range(f.extent[1].stride):
                 for residues[2] in range(f.extent[2].stride):
@@ -335,13 +340,26 @@ cdef void weight_products_task(void* context, Py_ssize_t index) noexcept nogil:
             p.sums + index * p.rows * p.columns * p.itemsize, p.columns, &epilogue)
 
 
+cdef ndarray partial_sums(conv_pass* c, ndarray out, Py_ssize_t tasks, Py_ssize_t together):
+    """Parts of whole walks, enough of them to make PARTS tasks of `tasks`; memory for their sums."""
+    cdef Py_ssize_t bytes = cnp.PyArray_NBYTES(out)
+    cdef ndarray sums = out
+    c.parts = max(1, min(PARTS // tasks, PARTS_BYTES // bytes))
+    c.per_part = conv_up((c.images + c.parts - 1) // c.parts, together)
+    c.parts = (c.images + c.per_part - 1) // c.per_part
+    if c.parts > 1:
+        sums = scratch(c.parts * bytes)
+    c.sums = cnp.PyArray_DATA(sums)
+    return sums
+
+
 def convolution_weight(
     ndarray x not None, ndarray g not None, tuple size, tuple stride, tuple padding,
     tuple dilation, Py_ssize_t groups, /
 ):
     cdef int type_number = cnp.PyArray_TYPE(x), d
     cdef const conv_level* level = level_of(x)
-    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(x), count, tasks
+    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(x), count, walk, tasks
     cdef cnp.npy_intp shape[5]
     cdef geometry f
     cdef conv_pass c
@@ -363,17 +381,13 @@ def convolution_weight(
         cnp.PyArray_FILLWBYTE(out, 0)
         return out
 
-    c.parts = min(min(f.images, PARTS), PARTS_BYTES // (count * itemsize))
-    c.parts = max(1, min(c.parts, cnp.PyArray_SIZE(g) // f.targets // PART_POSITIONS))
-    c.per_part = (f.images + c.parts - 1) // c.parts
-    c.parts = (f.images + c.per_part - 1) // c.per_part
-    sums = scratch(c.parts * count * itemsize) if c.parts > 1 else out
-    c.sums = cnp.PyArray_DATA(sums)
+    c.images, c.groups = f.images, groups
     if is_product(&f):
         p.engine = &gemm_f32 if type_number == NPY_FLOAT else &gemm_f64
-        p.g, p.x, p.sums = cnp.PyArray_BYTES(g), cnp.PyArray_BYTES(x), <char*>c.sums
         p.rows, p.columns = f.targets // groups, f.sources // groups
         p.depth = f.extent[0].source * f.extent[1].source * f.extent[2].source
+        sums = partial_sums(&c, out, groups, max(WALK // p.depth, 1))
+        p.g, p.x, p.sums = cnp.PyArray_BYTES(g), cnp.PyArray_BYTES(x), <char*>c.sums
         p.itemsize, p.groups, p.images, p.per_part = itemsize, groups, f.images, c.per_part
         with nogil:
             if c.parts * groups == 1:
@@ -384,22 +398,18 @@ def convolution_weight(
                 level.combine(&c, cnp.PyArray_DATA(out), count)
         return out
 
-    c.images, c.groups = f.images, groups
     c.sources, c.targets = f.sources // groups, f.targets // groups
-    if conv_pass_init(&c, f.extent, NULL, POSITIONS, level.panel) < 0:
+    walk = WALK * sizeof(float) // itemsize
+    if conv_pass_init(&c, f.extent, NULL, walk, walk, STREAM // itemsize, level.lanes) < 0:
         raise MemoryError
     try:
+        sums = partial_sums(&c, out, groups * c.chunks, c.together)
         c.source = cnp.PyArray_DATA(x)
         c.gradient = cnp.PyArray_DATA(g)
-        c.spread = conv_up(c.positions, level.lanes)
-        c.together = max(1, min(c.per_part, TOGETHER // (8 * c.spread * itemsize)))
-        # Few parts: the channels are divided too, though each chunk fills the streams for itself.
-        c.chunks = max(1, min(PARTS // c.parts, c.targets // 32))
-        c.per_chunk = conv_up((c.targets + c.chunks - 1) // c.chunks, 8)
-        c.chunks = (c.targets + c.per_chunk - 1) // c.per_chunk
+        c.spread = c.together * conv_up(c.positions, level.lanes)
+        c.spread += level.lanes  # not a multiple of 4 KB
         tasks = c.parts * groups * c.chunks
-        _memory = workspace(
-            &c, c.together * (c.stream + c.per_chunk * c.spread) * itemsize, tasks)
+        _memory = workspace(&c, (c.stream + c.targets * c.spread) * itemsize, tasks)
         with nogil:
             parallel_for(level.weight, &c, tasks)
             if c.parts > 1:
@@ -413,13 +423,12 @@ def channel_sums(ndarray x not None, /):
     cdef int type_number = cnp.PyArray_TYPE(x)
     cdef const conv_level* level = level_of(x)
     cdef cnp.npy_intp channels = cnp.PyArray_DIM(x, 1)
-    cdef Py_ssize_t images = cnp.PyArray_DIM(x, 0), size = 1
     cdef ndarray out = empty(1, &channels, type_number)
-    cdef int d
+    cdef conv_pass c
     x = usable(x, type_number)
-    for d in range(2, cnp.PyArray_NDIM(x)):
-        size *= cnp.PyArray_DIM(x, d)
+    c.images, c.targets = cnp.PyArray_DIM(x, 0), channels
+    c.positions = cnp.PyArray_SIZE(x) // max(c.images * channels, 1)
+    c.gradient, c.target = cnp.PyArray_DATA(x), cnp.PyArray_DATA(out)
     with nogil:
-        level.channel_sums(
-            cnp.PyArray_DATA(x), images, channels, size, cnp.PyArray_DATA(out))
+        parallel_for(level.channel, &c, channels)
     return out

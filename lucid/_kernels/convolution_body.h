@@ -8,11 +8,11 @@
 #endif
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-/* Index lists pick from the 4 elements of x (0-3) and of y (4-7). */
+/* The elements of x and y, counted through, that a list of indices picks. */
 #if defined(__clang__)
-#define QUAD_SHUFFLE(mask, x, y, i, j, k, l) __builtin_shufflevector(x, y, i, j, k, l)
+#define SHUFFLE(mask, x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
 #else
-#define QUAD_SHUFFLE(mask, x, y, i, j, k, l) __builtin_shuffle(x, y, (mask){i, j, k, l})
+#define SHUFFLE(mask, x, y, ...) __builtin_shuffle(x, y, (mask){__VA_ARGS__})
 #endif
 
 /* Keeps the compiler from folding the load of x into each of its uses. */

@@ -27,52 +27,61 @@
 #define vec_at R(vec_at)
 typedef real vec __attribute__((vector_size(LUCID_VBYTES)));
 typedef real vec_at __attribute__((vector_size(LUCID_VBYTES), aligned(sizeof(real)), may_alias));
+typedef bits R(vec_bits) __attribute__((vector_size(LUCID_VBYTES)));
 
-/* The stream of one block: see convolution.h. */
-static void R(fill)(const conv_pass *c, const conv_block *b, real *stream) {
+/* The rows of a plane that see something of the source, which starts at `from`. */
+ALWAYS_INLINE void R(fill_rows)(real *to, const real *from, ptrdiff_t pitch, ptrdiff_t from_pitch,
+                                ptrdiff_t split, conv_range down, conv_range across) {
+    const ptrdiff_t rows = down.end - down.begin, count = across.end - across.begin;
+    to += down.begin * pitch, from += down.begin * from_pitch + across.begin * split;
+    if (rows && count && split == 1 && pitch == from_pitch) /* all rows in one copy */
+        R(copy)(to + across.begin, from, (rows - 1) * pitch + count);
+    else
+        for (ptrdiff_t r = 0; r < rows; r++, from += from_pitch) {
+            real *const inside = to + r * pitch + across.begin;
+            if (split == 1)
+                R(copy)(inside, from, count);
+            else if (split == 2)
+                R(copy_every_second)(inside, from, count);
+            else
+                for (ptrdiff_t x = 0; x < count; x++) inside[x] = from[split * x];
+        }
+    for (ptrdiff_t x = 0; x < across.begin; x++)
+        for (ptrdiff_t r = 0; r < rows; r++) to[r * pitch + x] = 0;
+    for (ptrdiff_t x = across.end; x < pitch; x++)
+        for (ptrdiff_t r = 0; r < rows; r++) to[r * pitch + x] = 0;
+}
+
+/* The stream of one block (see convolution.h), for image number `place` in it. */
+static void R(fill)(const conv_pass *c, const conv_block *b, ptrdiff_t place, real *stream) {
     const conv_axis *const depth = &c->axis[CONV_DEPTH], *const height = &c->axis[CONV_HEIGHT],
                     *const width = &c->axis[CONV_WIDTH];
     const ptrdiff_t row = width->source, split = width->split;
+    const ptrdiff_t rows = b->rows + height->reach;
     const real *from = (const real *)c->source +
-                       (b->image * c->groups + b->group) * c->sources * depth->source *
-                           height->source * row;
-    for (ptrdiff_t s = 0; s < c->sources; s++)
+                       ((b->image * c->groups + b->group) * c->sources + b->first) *
+                           depth->source * height->source * row;
+    for (ptrdiff_t s = 0; s < b->sources; s++)
         for (ptrdiff_t t = 0; t < depth->taps; t++) {
             const ptrdiff_t deep = b->depth * depth->split + depth->shift[t];
             const real *const slice = from + (s * depth->source + deep) * height->source * row;
             const int outside = deep < 0 || deep >= depth->source;
-            for (ptrdiff_t i = 0; i < height->residues; i++)
-                for (ptrdiff_t j = 0; j < width->residues; j++) {
-                    real *to = stream + s * c->channel +
-                               ((t * height->residues + i) * width->residues + j) * c->plane;
-                    /* Columns before..end of a row of the plane lie inside the source. */
-                    const ptrdiff_t left = (b->left + width->first) * split + width->residue[j];
-                    const ptrdiff_t before =
-                        conv_least(left < 0 ? (-left + split - 1) / split : 0, c->pitch);
-                    const ptrdiff_t last = (row - left + split - 1) / split;
-                    const ptrdiff_t end = conv_least(conv_most(last, before), c->pitch);
-                    for (ptrdiff_t r = 0; r < b->rows + height->reach; r++, to += c->pitch) {
-                        const ptrdiff_t high = (b->top + height->first + r) * height->split +
-                                               height->residue[i];
-                        if (outside || high < 0 || high >= height->source) {
-                            R(clear)(to, c->pitch);
-                            continue;
-                        }
-                        const real *const line = slice + high * row + left;
-                        R(clear)(to, before);
-                        if (split == 1)
-                            R(copy)(to + before, line + before, end - before);
-                        else if (split == 2)
-                            R(copy_every_second)(to + before, line + 2 * before, end - before);
-                        else
-                            for (ptrdiff_t x = before; x < end; x++) to[x] = line[split * x];
-                        R(clear)(to + end, c->pitch - end);
-                    }
-                    /* A lower block leaves rows; the padding that rows share reads into them. */
-                    if (b->rows < height->block) R(clear)(to, (height->block - b->rows) * c->pitch);
+            for (ptrdiff_t i = 0; i < height->planes; i++)
+                for (ptrdiff_t j = 0; j < width->planes; j++) {
+                    real *const to = stream + s * c->channel + place * c->image +
+                                     ((t * height->planes + i) * width->planes + j) * c->plane;
+                    const ptrdiff_t top = b->top * height->split + height->origin[i];
+                    const ptrdiff_t left = b->left * split + width->origin[j];
+                    conv_range down = conv_inside(top, height->split, height->source, rows);
+                    const conv_range across = conv_inside(left, split, row, c->pitch);
+                    if (outside) down.end = down.begin;
+                    R(clear)(to, down.begin * c->pitch);
+                    R(fill_rows)(to, slice + top * row + left, c->pitch, height->split * row, split,
+                                 down, across);
+                    R(clear)(to + down.end * c->pitch, c->plane - down.end * c->pitch);
                 }
         }
-    R(clear)(stream + c->sources * c->channel, c->slack);
+    R(clear)(stream + b->sources * c->channel, c->slack);
 }
 
 /* ---- The product ---------------------------------------------------------------------------- */
@@ -160,21 +169,31 @@ static void R(pack_weights)(const conv_pass *c, const void *weight, ptrdiff_t ta
     }
 }
 
+/* From channel to channel of the target. */
+ALWAYS_INLINE ptrdiff_t R(target_plane)(const conv_pass *c) {
+    return c->axis[CONV_DEPTH].target * c->axis[CONV_HEIGHT].target * c->axis[CONV_WIDTH].target;
+}
+
+/* Where the first position of a block belongs. */
+ALWAYS_INLINE real *R(target_of)(const conv_pass *c, const conv_block *b, ptrdiff_t channel) {
+    const conv_axis *const depth = &c->axis[CONV_DEPTH], *const height = &c->axis[CONV_HEIGHT],
+                    *const width = &c->axis[CONV_WIDTH];
+    const ptrdiff_t deep = b->depth * depth->step + depth->start;
+    const ptrdiff_t high = b->top * height->step + height->start;
+    return (real *)c->target +
+           ((b->image * c->groups + b->group) * c->targets + channel) * R(target_plane)(c) +
+           (deep * height->target + high) * width->target + b->left * width->step + width->start;
+}
+
 /* The positions of a tile's channels, without the gaps, to where they belong. */
 static void R(deliver)(const conv_pass *c, const conv_block *b, ptrdiff_t first, ptrdiff_t rows,
                        const real *from, ptrdiff_t stride) {
-    const conv_axis *const depth = &c->axis[CONV_DEPTH], *const height = &c->axis[CONV_HEIGHT],
-                    *const width = &c->axis[CONV_WIDTH];
-    const ptrdiff_t step = width->step;
+    const ptrdiff_t step = c->axis[CONV_WIDTH].step;
+    const ptrdiff_t pitch = c->axis[CONV_HEIGHT].step * c->axis[CONV_WIDTH].target;
     for (ptrdiff_t o = 0; o < rows; o++) {
-        const ptrdiff_t channel = (b->image * c->groups + b->group) * c->targets + first + o;
-        real *const slice =
-            (real *)c->target +
-            (channel * depth->target + b->depth * depth->step + depth->start) * height->target *
-                width->target + b->left * step + width->start;
-        for (ptrdiff_t r = 0; r < b->rows; r++) {
-            const real *const line = from + o * stride + r * c->pitch;
-            real *const to = slice + ((b->top + r) * height->step + height->start) * width->target;
+        real *to = R(target_of)(c, b, first + o);
+        const real *line = from + o * stride;
+        for (ptrdiff_t r = 0; r < b->rows; r++, to += pitch, line += c->pitch) {
             if (step == 1)
                 R(copy)(to, line, b->columns);
             else
@@ -190,21 +209,25 @@ static void R(product_task)(void *context, ptrdiff_t index) {
     int slot;
     real *const stream = (real *)conv_claim(c, &slot), *const result = stream + c->stream;
     const ptrdiff_t positions = (b.rows - 1) * c->pitch + b.columns;
-    const ptrdiff_t stride = conv_up(c->positions + c->slack, LANES);
+    const int direct = c->direct && positions >= LANES;
+    const ptrdiff_t stride = direct ? R(target_plane)(c) : conv_up(c->positions + LANES, LANES);
     const real *w = (const real *)c->weights + group * c->targets * c->taps;
-    R(fill)(c, &b, stream);
+    R(fill)(c, &b, 0, stream);
     for (ptrdiff_t first = 0; first < c->targets; first += c->height) {
         const ptrdiff_t rows = conv_least(c->height, c->targets - first);
         const real *const bias =
             c->bias ? (const real *)c->bias + group * c->targets + first : NULL;
-        ptrdiff_t p = 0;
-        if (rows <= WIDE_ROWS)
-            for (; p + (WIDE - 1) * LANES < positions; p += WIDE * LANES)
-                R(wide_tiles)[rows - 1](c->taps, w, c->offsets, stream + p, result + p, stride, bias);
-        for (; p < positions; p += 2 * LANES)
-            R(tiles)[rows - 1][positions - p > LANES](c->taps, w, c->offsets, stream + p, result + p,
-                                                      stride, bias);
-        R(deliver)(c, &b, first, rows, result, stride);
+        real *const to = direct ? R(target_of)(c, &b, first) : result;
+        for (ptrdiff_t p = 0, vecs; p < positions; p += vecs * LANES) {
+            const ptrdiff_t left = positions - p;
+            vecs = rows <= WIDE_ROWS && left >= WIDE * LANES ? WIDE
+                   : left > LANES && positions >= 2 * LANES  ? 2 : 1;
+            /* The last tile ends with the last position, and computes some a second time. */
+            const ptrdiff_t at = conv_most(conv_least(p, positions - vecs * LANES), 0);
+            (vecs == WIDE ? R(wide_tiles)[rows - 1] : R(tiles)[rows - 1][vecs - 1])(
+                c->taps, w, c->offsets, stream + at, to + at, stride, bias);
+        }
+        if (!direct) R(deliver)(c, &b, first, rows, result, stride);
         w += rows * c->taps;
     }
     conv_release(c, slot);
@@ -212,28 +235,29 @@ static void R(product_task)(void *context, ptrdiff_t index) {
 
 /* ---- The gradient of the weight ------------------------------------------------------------- */
 
-/* Four numbers, each the sum of a vector's elements. */
-#define quad R(quad)
-#define quad_bits R(quad_bits)
-typedef real quad __attribute__((vector_size(4 * sizeof(real))));
-typedef bits quad_bits __attribute__((vector_size(4 * sizeof(real))));
-
-ALWAYS_INLINE quad R(totals)(const vec *x) {
-    quad s[4];
-    for (int i = 0; i < 4; i++) {
-#if LUCID_DOUBLE && LUCID_VBYTES == 16
-        s[i] = (quad){x[i][0], x[i][1], 0, 0};
+/* The sums of neighbours: those of x, then those of y. */
+ALWAYS_INLINE vec R(pair_sums)(vec x, vec y) {
+#if LUCID_VBYTES == 64 && !LUCID_DOUBLE
+    return SHUFFLE(R(vec_bits), x, y, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) +
+           SHUFFLE(R(vec_bits), x, y, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+#elif LUCID_VBYTES == 64 || LUCID_VBYTES == 32 && !LUCID_DOUBLE
+    return SHUFFLE(R(vec_bits), x, y, 0, 2, 4, 6, 8, 10, 12, 14) +
+           SHUFFLE(R(vec_bits), x, y, 1, 3, 5, 7, 9, 11, 13, 15);
+#elif LUCID_VBYTES == 32 || !LUCID_DOUBLE
+    return SHUFFLE(R(vec_bits), x, y, 0, 2, 4, 6) + SHUFFLE(R(vec_bits), x, y, 1, 3, 5, 7);
 #else
-        union { vec whole; quad part[LUCID_VBYTES / sizeof(quad)]; } u = {x[i]};
-        s[i] = u.part[0];
-        for (size_t j = 1; j < LUCID_VBYTES / sizeof(quad); j++) s[i] += u.part[j];
+    return SHUFFLE(R(vec_bits), x, y, 0, 2) + SHUFFLE(R(vec_bits), x, y, 1, 3);
 #endif
-    }
-    const quad ab = QUAD_SHUFFLE(quad_bits, s[0], s[1], 0, 4, 1, 5) +
-                    QUAD_SHUFFLE(quad_bits, s[0], s[1], 2, 6, 3, 7);
-    const quad cd = QUAD_SHUFFLE(quad_bits, s[2], s[3], 0, 4, 1, 5) +
-                    QUAD_SHUFFLE(quad_bits, s[2], s[3], 2, 6, 3, 7);
-    return QUAD_SHUFFLE(quad_bits, ab, cd, 0, 1, 4, 5) + QUAD_SHUFFLE(quad_bits, ab, cd, 2, 3, 6, 7);
+}
+
+/* Turns `count` vectors into the sums of their elements, in order, at the start of x. */
+ALWAYS_INLINE void R(totals)(vec *x, const int count) {
+    int left = count;
+    _Pragma("GCC unroll 4")
+    for (int lanes = LANES; lanes > 1; lanes /= 2, left = (left + 1) / 2)
+        _Pragma("GCC unroll 12")
+        for (int i = 0; i < left; i += 2)
+            x[i / 2] = R(pair_sums)(x[i], i + 1 < left ? x[i + 1] : x[i]);
 }
 
 #define EACH                             \
@@ -242,33 +266,42 @@ ALWAYS_INLINE quad R(totals)(const vec *x) {
         _Pragma("GCC unroll 9")          \
         for (int t = 0; t < taps; t++)
 
+/* sum(o, t) += the products of a vector of g(o) and of x(offset(t)), of its first `count` lanes. */
+ALWAYS_INLINE void R(dots_step)(const int outs, const int taps, const real *g, ptrdiff_t g_stride,
+                                const real *x, const ptrdiff_t *offsets, ptrdiff_t count, vec *sum) {
+    vec y[9];
+    R(vec_bits) mask;
+    for (int l = 0; l < LANES; l++) mask[l] = l < count ? -1 : 0;
+    _Pragma("GCC unroll 9")
+    for (int t = 0; t < taps; t++) {
+        y[t] = *(const vec_at *)(x + offsets[t]);
+        if (count < LANES) y[t] = (vec)((R(vec_bits))y[t] & mask); /* what follows may be a NaN */
+    }
+    _Pragma("GCC unroll 8")
+    for (int o = 0; o < outs; o++) {
+        vec z = *(const vec_at *)(g + o * g_stride);
+        IN_REGISTER(z); /* else it is loaded again for each tap */
+        _Pragma("GCC unroll 9")
+        for (int t = 0; t < taps; t++) sum[o * taps + t] += z * y[t];
+    }
+}
+
 /* sums(o, t) += the products of g(o) and x(offset(t)) over `positions` of several images. */
 ALWAYS_INLINE void R(dots)(const int outs, const int taps, ptrdiff_t images, ptrdiff_t positions,
                            const real *g, ptrdiff_t g_stride, ptrdiff_t g_image, const real *x,
                            ptrdiff_t x_image, const ptrdiff_t *offsets, real *sums,
                            ptrdiff_t sums_stride) {
-    vec sum[(OUTS * TAPS > 9 ? OUTS * TAPS : 9) + 3];
+    vec sum[OUTS * TAPS > 9 ? OUTS * TAPS : 9];
     EACH sum[o * taps + t] = (vec){0};
-    for (; images; images--, g += g_image, x += x_image)
-        for (ptrdiff_t p = 0; p < positions; p += LANES) {
-            vec y[9];
-            _Pragma("GCC unroll 9")
-            for (int t = 0; t < taps; t++) y[t] = *(const vec_at *)(x + offsets[t] + p);
-            _Pragma("GCC unroll 8")
-            for (int o = 0; o < outs; o++) {
-                vec z = *(const vec_at *)(g + o * g_stride + p);
-                IN_REGISTER(z); /* else it is loaded again for each tap */
-                _Pragma("GCC unroll 9")
-                for (int t = 0; t < taps; t++) sum[o * taps + t] += z * y[t];
-            }
-        }
-    real total[(OUTS * TAPS > 9 ? OUTS * TAPS : 9) + 3];
-    for (int i = outs * taps; i % 4; i++) sum[i] = (vec){0};
-    _Pragma("GCC unroll 6")
-    for (int i = 0; i < outs * taps; i += 4) {
-        const quad four = R(totals)(sum + i);
-        memcpy(total + i, &four, sizeof four);
+    for (; images; images--, g += g_image, x += x_image) {
+        ptrdiff_t p = 0;
+        for (; p + LANES <= positions; p += LANES)
+            R(dots_step)(outs, taps, g + p, g_stride, x + p, offsets, LANES, sum);
+        if (p < positions)
+            R(dots_step)(outs, taps, g + p, g_stride, x + p, offsets, positions - p, sum);
     }
+    R(totals)(sum, outs * taps);
+    const real *const total = (const real *)sum;
     EACH sums[o * sums_stride + t] += total[o * taps + t];
 }
 
@@ -307,20 +340,22 @@ static void (*const R(all_dots)[][TAPS])(DOTS_ARGUMENTS) = {
 #undef DOTS_ARGUMENTS
 
 /* The gradient of one block's positions, in the stream's own spacing, with zeros in the gaps. */
-static void R(spread_gradient)(const conv_pass *c, const conv_block *b, ptrdiff_t first,
-                               ptrdiff_t count, real *to) {
+static void R(spread_gradient)(const conv_pass *c, const conv_block *b, real *to) {
     const conv_axis *const a = c->axis;
     const ptrdiff_t width = a[2].count, plane = a[1].count * width;
     const real *from = (const real *)c->gradient +
-                       (((b->image * c->groups + b->group) * c->targets + first) * a[0].count +
-                        b->depth) * plane + b->top * width + b->left;
-    for (ptrdiff_t o = 0; o < count; o++, from += a[0].count * plane, to += c->spread) {
-        for (ptrdiff_t r = 0; r < b->rows; r++) {
-            R(copy)(to + r * c->pitch, from + r * width, b->columns);
-            if (r + 1 < b->rows)
-                R(clear)(to + r * c->pitch + b->columns, c->pitch - b->columns);
-        }
-        const ptrdiff_t end = (b->rows - 1) * c->pitch + b->columns;
+                       ((b->image * c->groups + b->group) * c->targets * a[0].count + b->depth) *
+                           plane + b->top * width + b->left;
+    const ptrdiff_t end = (b->rows - 1) * c->pitch + b->columns;
+    for (ptrdiff_t o = 0; o < c->targets; o++, from += a[0].count * plane, to += c->spread) {
+        if (c->pitch == width)
+            R(copy)(to, from, end);
+        else
+            for (ptrdiff_t r = 0; r < b->rows; r++) {
+                R(copy)(to + r * c->pitch, from + r * width, b->columns);
+                if (r + 1 < b->rows)
+                    R(clear)(to + r * c->pitch + b->columns, c->pitch - b->columns);
+            }
         R(clear)(to + end, conv_up(end, LANES) - end);
     }
 }
@@ -329,41 +364,43 @@ static void R(weight_task)(void *context, ptrdiff_t index) {
     const conv_pass *const c = context;
     const ptrdiff_t chunk = index % c->chunks, group = index / c->chunks % c->groups;
     const ptrdiff_t part = index / c->chunks / c->groups;
-    const ptrdiff_t begin = chunk * c->per_chunk;
-    const ptrdiff_t count = conv_least(c->per_chunk, c->targets - begin);
+    const ptrdiff_t first = chunk * c->per_chunk;
+    const ptrdiff_t sources = conv_least(c->per_chunk, c->sources - first);
+    const ptrdiff_t chunk_taps = sources * c->kernel;
     const ptrdiff_t stop = conv_least((part + 1) * c->per_part, c->images);
-    const ptrdiff_t g_image = count * c->spread;
+    const ptrdiff_t g_image = conv_up(c->positions, LANES);
     int slot;
     real *const stream = (real *)conv_claim(c, &slot);
-    real *const gradient = stream + c->together * c->stream;
-    real *const sums =
-        (real *)c->sums + ((part * c->groups + group) * c->targets + begin) * c->taps;
-    R(clear)(sums, count * c->taps);
+    real *const gradient = stream + c->stream;
+    real *const sums = (real *)c->sums + (part * c->groups + group) * c->targets * c->taps +
+                       first * c->kernel;
+    for (ptrdiff_t o = 0; o < c->targets; o++) R(clear)(sums + o * c->taps, chunk_taps);
     for (ptrdiff_t image = part * c->per_part; image < stop; image += c->together)
         for (ptrdiff_t block = 0; block < conv_blocks(c); block++) {
             const ptrdiff_t images = conv_least(c->together, stop - image);
             conv_block b = {0};
             for (ptrdiff_t i = 0; i < images; i++) {
                 b = conv_block_at(c, image + i, group, block);
-                R(fill)(c, &b, stream + i * c->stream);
-                R(spread_gradient)(c, &b, begin, count, gradient + i * g_image);
+                b.first = first, b.sources = sources;
+                R(fill)(c, &b, i, stream);
+                R(spread_gradient)(c, &b, gradient + i * g_image);
             }
             const ptrdiff_t positions = (b.rows - 1) * c->pitch + b.columns;
-            for (ptrdiff_t o = 0, outs; o < count; o += outs) {
-                const ptrdiff_t left = count - o;
+            for (ptrdiff_t o = 0, outs; o < c->targets; o += outs) {
+                const ptrdiff_t left = c->targets - o;
                 int power = left >= OUTS ? (OUTS == 8 ? 3 : 2) : left >= 4 ? 2 : left >= 2 ? 1 : 0;
                 outs = (ptrdiff_t)1 << power;
                 const real *const g = gradient + o * c->spread;
-                for (ptrdiff_t t = 0, taps; t < c->taps; t += taps) {
+                for (ptrdiff_t t = 0, taps; t < chunk_taps; t += taps) {
                     real *const to = sums + o * c->taps + t;
-                    if (outs == 1 && c->taps - t >= 9) {
+                    if (outs == 1 && chunk_taps - t >= 9) {
                         taps = 9;
-                        R(dots_1_9)(images, positions, g, c->spread, g_image, stream, c->stream,
+                        R(dots_1_9)(images, positions, g, c->spread, g_image, stream, c->image,
                                     c->offsets + t, to, c->taps);
                     } else {
-                        taps = conv_least(TAPS, c->taps - t);
+                        taps = conv_least(TAPS, chunk_taps - t);
                         R(all_dots)[power][taps - 1](images, positions, g, c->spread, g_image,
-                                                     stream, c->stream, c->offsets + t, to, c->taps);
+                                                     stream, c->image, c->offsets + t, to, c->taps);
                     }
                 }
             }
@@ -382,29 +419,28 @@ static void R(combine)(const conv_pass *c, void *out, ptrdiff_t count) {
     }
 }
 
-/* out(channel) = the sum over images and positions: the bias's gradient */
-static void R(channel_sums)(const void *x, ptrdiff_t images, ptrdiff_t channels, ptrdiff_t size,
-                            void *out) {
-    real *const to = out;
-    const real *from = x;
-    R(clear)(to, channels);
-    for (ptrdiff_t n = 0; n < images; n++)
-        for (ptrdiff_t c = 0; c < channels; c++, from += size) {
-            vec sum[4] = {{0}};
-            ptrdiff_t i = 0;
-            for (; i + 4 * LANES <= size; i += 4 * LANES)
-                for (int v = 0; v < 4; v++) sum[v] += *(const vec_at *)(from + i + v * LANES);
-            for (; i + LANES <= size; i += LANES) sum[0] += *(const vec_at *)(from + i);
-            real rest = 0;
-            for (; i < size; i++) rest += from[i];
-            const quad four = R(totals)(sum);
-            to[c] += (four[0] + four[1]) + (four[2] + four[3]) + rest;
-        }
+/* target(channel) = the sum over images and positions: the bias's gradient */
+static void R(channel_task)(void *context, ptrdiff_t channel) {
+    const conv_pass *const c = context;
+    const real *from = (const real *)c->gradient + channel * c->positions;
+    real total = 0;
+    for (ptrdiff_t n = 0; n < c->images; n++, from += c->targets * c->positions) {
+        vec sum[4] = {{0}};
+        ptrdiff_t i = 0;
+        for (; i + 4 * LANES <= c->positions; i += 4 * LANES)
+            for (int v = 0; v < 4; v++) sum[v] += *(const vec_at *)(from + i + v * LANES);
+        for (; i + LANES <= c->positions; i += LANES) sum[0] += *(const vec_at *)(from + i);
+        real rest = 0;
+        for (; i < c->positions; i++) rest += from[i];
+        sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+        R(totals)(sum, 1);
+        total += sum[0][0] + rest;
+    }
+    ((real *)c->target)[channel] = total;
 }
 
 static const conv_level R(level) = {
-    ROWS, WIDE * LANES, LANES, R(pack_weights), R(product_task), R(weight_task), R(combine),
-    R(channel_sums)};
+    ROWS, LANES, R(pack_weights), R(product_task), R(weight_task), R(channel_task), R(combine)};
 
 #undef LANES
 #undef ROWS
@@ -414,5 +450,3 @@ static const conv_level R(level) = {
 #undef TAPS
 #undef vec
 #undef vec_at
-#undef quad
-#undef quad_bits

@@ -17,6 +17,7 @@
  */
 
 #define LANES ((ptrdiff_t)(LUCID_VBYTES / sizeof(real)))
+#define PART ((ptrdiff_t)(16 / sizeof(real)))
 #define COLUMNS (2 * LANES)
 #if LUCID_VBYTES == 64 || defined(__aarch64__)
 #define ROWS 12 /* 24 of 32 registers hold the tile */
@@ -25,53 +26,72 @@
 #else
 #define ROWS 4 /* 8 of 16; without FMA a product needs one for itself */
 #endif
-#define DEPTH 256
-#define BLOCK_ROWS (384 * 4 / (ptrdiff_t)sizeof(real))
+#define DEPTH (sizeof(real) == 8 && LUCID_VBYTES == 64 ? 192 : 256) /* panels that fit into L1 */
+#define BLOCK_ROWS ((384 << 10) / (ptrdiff_t)(DEPTH * sizeof(real)))
 #define CHUNK_BYTES (384 << 10)
 #define DIRECT_BYTES (24 << 10)
 #define PACKED_BYTES (16 << 20)
 #define DIRECT_ROWS (16 * ROWS) /* with fewer rows, packing b does not pay */
-#define DIRECT_COLUMNS 192      /* with fewer columns, packing a does not */
-#define DOT_MAX_ROWS 8
+/* with fewer columns, packing a does not */
+#define DIRECT_COLUMNS (ROWS == 4 ? 16 : 192)
+#define ALONG_MAX_ROWS (LUCID_VBYTES == 64 ? 4 : 16)
+#define ALONG_DEPTH 16
 #define DOT_MIN_DEPTH (4 * LANES)
+#if LUCID_VBYTES == 64
+#define DOT_MAX_ROWS 16
+#elif ROWS == 4
+#define DOT_MAX_ROWS 32 /* to spread a number over a register is slow, so dot products win longer */
+#else
+#define DOT_MAX_ROWS 8
+#endif
 #define PEAK_CHAINS 12
 
 #define vec REAL_NAME(vec)
 #define vec_at REAL_NAME(vec_at)
-#define quad REAL_NAME(quad)
-#define quad_at REAL_NAME(quad_at)
-#define quad_bits REAL_NAME(quad_bits)
+#define part REAL_NAME(part)
+#define part_at REAL_NAME(part_at)
+#define part_bits REAL_NAME(part_bits)
+#define part_bits_at REAL_NAME(part_bits_at)
 #define vec_bits REAL_NAME(vec_bits)
 typedef real vec __attribute__((vector_size(LUCID_VBYTES)));
 typedef real vec_at __attribute__((vector_size(LUCID_VBYTES), aligned(sizeof(real)), may_alias));
 typedef bits vec_bits __attribute__((vector_size(LUCID_VBYTES)));
-typedef real quad __attribute__((vector_size(4 * sizeof(real))));
-typedef real quad_at
-    __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
-typedef bits quad_bits __attribute__((vector_size(4 * sizeof(real))));
+typedef real part __attribute__((vector_size(16)));
+typedef real part_at __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
+typedef bits part_bits __attribute__((vector_size(16)));
+typedef bits part_bits_at __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
 
 _Static_assert((BLOCK_ROWS + COLUMNS) * DEPTH * sizeof(real) <= GEMM_SCRATCH_BYTES, "scratch");
 
+ALWAYS_INLINE ptrdiff_t REAL_NAME(least)(ptrdiff_t x, ptrdiff_t y) { return x < y ? x : y; }
+
 /* ---- The first `count` lanes of a vector, 0 < count <= LANES ---------------------------- */
+
+#define MASKS (LUCID_VBYTES > 16)
 
 #if LUCID_VBYTES == 64
 
 ALWAYS_INLINE vec REAL_NAME(load)(const real *from, ptrdiff_t count) {
-    return (vec)MASKED(maskz_loadu)((MASK)(((uint32_t)1 << count) - 1), from);
+    return (vec)MASKED(_mm512_maskz_loadu)((MASK)(((uint32_t)1 << count) - 1), from);
 }
 
 ALWAYS_INLINE void REAL_NAME(store)(real *to, vec x, ptrdiff_t count) {
-    MASKED(mask_storeu)(to, (MASK)(((uint32_t)1 << count) - 1), x);
+    MASKED(_mm512_mask_storeu)(to, (MASK)(((uint32_t)1 << count) - 1), x);
 }
 
 #else
 
 ALWAYS_INLINE vec REAL_NAME(load)(const real *from, ptrdiff_t count) {
+#if MASKS
+    static const bits ones[2 * LANES] = {[0 ... LANES - 1] = -1};
+    return (vec)MASKED(_mm256_maskload)(from, *(const __m256i_u *)(ones + LANES - count));
+#else
     if (count == LANES) return *(const vec_at *)from;
     vec x = {0};
     for (ptrdiff_t i = 0; i < LANES - 1; i++)
         if (i < count) x[i] = from[i];
     return x;
+#endif
 }
 
 ALWAYS_INLINE void REAL_NAME(store)(real *to, vec x, ptrdiff_t count) {
@@ -84,6 +104,11 @@ ALWAYS_INLINE void REAL_NAME(store)(real *to, vec x, ptrdiff_t count) {
 }
 
 #endif
+
+/* Of a panel, in which all lanes are there where they cannot be masked out. */
+ALWAYS_INLINE vec REAL_NAME(load_panel)(const real *from, ptrdiff_t count) {
+    return MASKS && count < LANES ? REAL_NAME(load)(from, count) : (vec)*(const vec_at *)from;
+}
 
 /* ---- The tile ------------------------------------------------------------------------------- */
 
@@ -102,12 +127,14 @@ typedef struct {
         for (int v = 0; v < vecs; v++)
 
 /* c(0..rows, 0..columns) from a(i, p) = a[i * a_stride + p * a_depth] and b(p, j) =
- * b[p * b_depth + j]; b has `vecs` whole vectors to read, of which `columns` elements count. */
+ * b[p * b_depth + j]. Without masks, b has `vecs` whole vectors to read. */
 ALWAYS_INLINE void REAL_NAME(tile)(const int rows, const int vecs, ptrdiff_t depth, const real *a,
                                    ptrdiff_t a_stride, ptrdiff_t a_depth, const real *b,
                                    ptrdiff_t b_depth, real *c, ptrdiff_t c_stride,
                                    ptrdiff_t columns, const finish *f, ptrdiff_t row,
                                    ptrdiff_t column) {
+    const ptrdiff_t last = columns - (vecs - 1) * LANES;
+#define COUNT (v + 1 < vecs ? LANES : last)
     vec t[ROWS][2];
     EACH t[i][v] = (vec){0};
     if (depth > 64) /* in time for the end */
@@ -117,15 +144,22 @@ ALWAYS_INLINE void REAL_NAME(tile)(const int rows, const int vecs, ptrdiff_t dep
     for (ptrdiff_t p = 0; p < depth; p++) {
         vec x[2];
         _Pragma("GCC unroll 2")
-        for (int v = 0; v < vecs; v++) x[v] = *(const vec_at *)(b + v * LANES);
+        for (int v = 0; v < vecs; v++) x[v] = REAL_NAME(load_panel)(b + v * LANES, COUNT);
+#if ROWS == 4
+        /* Here the number of instructions is the limit. Spreading the elements of one vector of a
+         * takes fewer than loading each by itself, and as integers, fewer than as reals. */
+        if (rows == ROWS && a_stride == 1) {
+            part_bits y[ROWS];
+            for (int i = 0; i < ROWS; i += PART) SPREAD(y, i, *(const part_bits_at *)(base[0] + i));
+            EACH t[i][v] += (vec)y[i] * x[v];
+        } else
+#endif
         EACH t[i][v] += base[i / 3][i % 3 * a_stride] * x[v];
         _Pragma("GCC unroll 4")
         for (int q = 0; q < 4; q++) base[q] += a_depth;
         b += b_depth;
     }
 
-    const ptrdiff_t last = columns - (vecs - 1) * LANES;
-#define COUNT (v + 1 < vecs ? LANES : last)
     if (f->alpha != 1) EACH t[i][v] *= f->alpha;
     if (f->add) EACH t[i][v] += REAL_NAME(load)(c + i * c_stride + v * LANES, COUNT);
     if (f->row_bias) EACH t[i][v] += f->row_bias[row + i];
@@ -185,19 +219,37 @@ static void (*const REAL_NAME(tiles)[2][ROWS][2])(TILE_ARGUMENTS) = {
 
 /* ---- Packing ---------------------------------------------------------------------------- */
 
-/* to[p * width + i] = from[i * stride + p] for 4 x 4 elements. */
+/* A part of each of several rows, PART rows apart. */
+ALWAYS_INLINE vec REAL_NAME(parts_of_rows)(const real *from, ptrdiff_t stride) {
+#define ROW(i) _mm_loadu_ps((const float *)(from + i * PART * stride))
+#if LUCID_VBYTES == 64
+    __m512 x = _mm512_broadcast_f32x4(ROW(0));
+    x = _mm512_mask_broadcast_f32x4(x, 0x00f0, ROW(1));
+    x = _mm512_mask_broadcast_f32x4(x, 0x0f00, ROW(2));
+    return (vec)_mm512_mask_broadcast_f32x4(x, 0xf000, ROW(3));
+#elif LUCID_VBYTES == 32
+    return (vec)_mm256_insertf128_ps(_mm256_castps128_ps256(ROW(0)), ROW(1), 1);
+#else
+    return *(const vec_at *)from;
+#endif
+#undef ROW
+}
+
+/* to[p * width + i] = from[i * stride + p], p < PART, for i < LANES and for i < PART. */
 ALWAYS_INLINE void REAL_NAME(transpose)(const real *from, ptrdiff_t stride, real *to,
                                         ptrdiff_t width) {
-    const quad a = *(const quad_at *)from, b = *(const quad_at *)(from + stride);
-    const quad c = *(const quad_at *)(from + 2 * stride), d = *(const quad_at *)(from + 3 * stride);
-    const quad ab_low = QUAD_SHUFFLE(quad_bits, a, b, 0, 4, 1, 5);
-    const quad ab_high = QUAD_SHUFFLE(quad_bits, a, b, 2, 6, 3, 7);
-    const quad cd_low = QUAD_SHUFFLE(quad_bits, c, d, 0, 4, 1, 5);
-    const quad cd_high = QUAD_SHUFFLE(quad_bits, c, d, 2, 6, 3, 7);
-    *(quad_at *)to = QUAD_SHUFFLE(quad_bits, ab_low, cd_low, 0, 1, 4, 5);
-    *(quad_at *)(to + width) = QUAD_SHUFFLE(quad_bits, ab_low, cd_low, 2, 3, 6, 7);
-    *(quad_at *)(to + 2 * width) = QUAD_SHUFFLE(quad_bits, ab_high, cd_high, 0, 1, 4, 5);
-    *(quad_at *)(to + 3 * width) = QUAD_SHUFFLE(quad_bits, ab_high, cd_high, 2, 3, 6, 7);
+    vec x[PART];
+    for (int i = 0; i < PART; i++) x[i] = REAL_NAME(parts_of_rows)(from + i * stride, stride);
+    TRANSPOSE(vec, vec_bits, x, LUCID_VBYTES);
+    for (int p = 0; p < PART; p++) *(vec_at *)(to + p * width) = x[p];
+}
+
+ALWAYS_INLINE void REAL_NAME(transpose_part)(const real *from, ptrdiff_t stride, real *to,
+                                             ptrdiff_t width) {
+    part x[PART];
+    for (int i = 0; i < PART; i++) x[i] = *(const part_at *)(from + i * stride);
+    TRANSPOSE(part, part_bits, x, 16);
+    for (int p = 0; p < PART; p++) *(part_at *)(to + p * width) = x[p];
 }
 
 /* One panel, as gemm_packer in gemm.h describes it. */
@@ -216,12 +268,17 @@ ALWAYS_INLINE void REAL_NAME(pack)(const gemm_operand *operand, ptrdiff_t first,
     if (stride == 1 && count == width) {
         for (ptrdiff_t p = 0; p < depth; p++)
             for (ptrdiff_t i = 0; i < width; i++) panel[p * width + i] = from[p * step + i];
-    } else if (step == 1 && count >= 4) {
-        const ptrdiff_t whole = depth & ~(ptrdiff_t)3;
-        for (ptrdiff_t i = 0; i < count; i += 4) {
-            const ptrdiff_t at = i + 4 <= count ? i : count - 4; /* the last four may overlap */
-            for (ptrdiff_t p = 0; p < whole; p += 4)
-                REAL_NAME(transpose)(from + at * stride + p, stride, panel + p * width + at, width);
+    } else if (step == 1 && count >= PART) {
+        const ptrdiff_t whole = depth & -PART;
+        ptrdiff_t i = 0;
+        for (; i + LANES <= count; i += LANES)
+            for (ptrdiff_t p = 0; p < whole; p += PART)
+                REAL_NAME(transpose)(from + i * stride + p, stride, panel + p * width + i, width);
+        for (; i < count; i += PART) {
+            const ptrdiff_t at = REAL_NAME(least)(i, count - PART); /* the last may overlap */
+            for (ptrdiff_t p = 0; p < whole; p += PART)
+                REAL_NAME(transpose_part)(from + at * stride + p, stride, panel + p * width + at,
+                                          width);
         }
         for (ptrdiff_t p = whole; p < depth; p++)
             for (ptrdiff_t i = 0; i < count; i++) panel[p * width + i] = from[i * stride + p];
@@ -255,8 +312,6 @@ typedef struct product {
     ptrdiff_t left, height, width, down;
 } product;
 
-ALWAYS_INLINE ptrdiff_t REAL_NAME(least)(ptrdiff_t x, ptrdiff_t y) { return x < y ? x : y; }
-
 ALWAYS_INLINE ptrdiff_t REAL_NAME(up)(ptrdiff_t x, ptrdiff_t step) {
     return (x + step - 1) / step * step;
 }
@@ -274,14 +329,16 @@ static void REAL_NAME(tile_block)(const product *g, ptrdiff_t top, ptrdiff_t bot
     real *const a_block = (real *)gemm_scratch, *const b_panel = a_block + BLOCK_ROWS * DEPTH;
     const gemm_operand *const a = g->a, *const b = g->b;
     const gemm_epilogue *const e = g->epilogue;
-    const ptrdiff_t step = REAL_NAME(depth_block)(g->k);
     const ptrdiff_t tall = bottom - top, tiles = (tall + ROWS - 1) / ROWS;
     const ptrdiff_t height = (tall + tiles - 1) / tiles;
     const int pack_a = a->pack || right - left > DIRECT_COLUMNS;
-    /* Rows a multiple of 4 KB apart compete for the same lines of the L1 cache. */
+    /* Rows a multiple of 4 KB apart compete for the same few lines of a cache: few products per
+     * element of b are too little to hide that, they had better go along its rows. */
     const int aliased = b->depth_stride * (ptrdiff_t)sizeof(real) % 4096 == 0;
     const int pack_b =
         b->pack || b->free_stride != 1 || tall > (aliased ? DIRECT_ROWS / 4 : DIRECT_ROWS);
+    const ptrdiff_t step = aliased && !pack_b && !g->packed && g->m <= ALONG_MAX_ROWS
+                               ? ALONG_DEPTH : REAL_NAME(depth_block)(g->k);
     /* As many panels of b at a time as stay in the cache while rows of tiles go over them: in L2
      * where b is packed as a whole, in L1 where it is read in place; or the one just packed. */
     const ptrdiff_t panels = (g->packed ? CHUNK_BYTES : pack_b ? 0 : DIRECT_BYTES) /
@@ -312,7 +369,7 @@ static void REAL_NAME(tile_block)(const product *g, ptrdiff_t top, ptrdiff_t bot
             if (g->packed) {
                 panel = g->packed +
                         REAL_NAME(packed_at)(g->packed_n, first - g->packed_left, p, depth);
-            } else if (pack_b || (end - first) % LANES) {
+            } else if (pack_b || (!MASKS && (end - first) % LANES)) {
                 REAL_NAME(pack)(b, first, end - first, p, depth, COLUMNS, b_panel);
             } else {
                 b_depth = b->depth_stride, next = 1;
@@ -339,132 +396,118 @@ static void REAL_NAME(tile_block)(const product *g, ptrdiff_t top, ptrdiff_t bot
 
 /* ---- Thin products: what a tile cannot fill --------------------------------------------- */
 
-/* c's new value where it is not finished in registers. */
-ALWAYS_INLINE real REAL_NAME(finished)(const gemm_epilogue *e, real sum, real before, ptrdiff_t row,
-                                       ptrdiff_t column) {
-    if (!e) return sum;
-    real x = (real)e->alpha * sum;
-    if (e->accumulate) x += before;
-    if (e->row_bias) x += ((const real *)e->row_bias)[row];
-    if (e->column_bias) x += ((const real *)e->column_bias)[column];
-    return e->activation == GEMM_RELU && x < 0 ? 0 : x;
-}
-
-/* At least a quad, where a vector of the level is less. */
-#define WIDE (LANES > 4 ? LANES : 4)
-#define wide REAL_NAME(wide)
-#define wide_at REAL_NAME(wide_at)
-typedef real wide __attribute__((vector_size(LUCID_VBYTES > 4 * sizeof(real)
-                                                 ? LUCID_VBYTES : 4 * sizeof(real))));
-typedef real wide_at __attribute__((vector_size(sizeof(wide)), aligned(sizeof(real)), may_alias));
-
-ALWAYS_INLINE wide REAL_NAME(load_wide)(const real *from, ptrdiff_t count) {
-#if LUCID_VBYTES == 64
-    return REAL_NAME(load)(from, count);
-#else
-    if (count == WIDE) return *(const wide_at *)from;
-    wide x = {0};
-    for (ptrdiff_t i = 0; i < WIDE - 1; i++)
-        if (i < count) x[i] = from[i];
-    return x;
-#endif
-}
-
-/* The sums of four vectors. */
-ALWAYS_INLINE quad REAL_NAME(sums)(const wide *x) {
-    quad s[4];
-    for (int i = 0; i < 4; i++) {
-        union { wide whole; quad part[WIDE / 4]; } u = {x[i]};
-        s[i] = u.part[0];
-        for (int j = 1; j < WIDE / 4; j++) s[i] += u.part[j];
+/* The epilogue of `count` neighbours in a row of c, where it is not the tile's. */
+ALWAYS_INLINE void REAL_NAME(finish_vector)(const gemm_epilogue *e, vec x, real *c, ptrdiff_t row,
+                                            ptrdiff_t column, ptrdiff_t count) {
+    if (e) {
+        x *= (real)e->alpha;
+        if (e->accumulate) x += REAL_NAME(load)(c, count);
+        if (e->row_bias) x += ((const real *)e->row_bias)[row];
+        if (e->column_bias) x += REAL_NAME(load)((const real *)e->column_bias + column, count);
+        if (e->activation == GEMM_RELU) x = (vec)((vec_bits)x & ~(x < 0));
     }
-    const quad ab = QUAD_SHUFFLE(quad_bits, s[0], s[1], 0, 4, 1, 5) +
-                    QUAD_SHUFFLE(quad_bits, s[0], s[1], 2, 6, 3, 7);
-    const quad cd = QUAD_SHUFFLE(quad_bits, s[2], s[3], 0, 4, 1, 5) +
-                    QUAD_SHUFFLE(quad_bits, s[2], s[3], 2, 6, 3, 7);
-    return QUAD_SHUFFLE(quad_bits, ab, cd, 0, 1, 4, 5) +
-           QUAD_SHUFFLE(quad_bits, ab, cd, 2, 3, 6, 7);
+    REAL_NAME(store)(c, x, count);
+}
+
+/* Element i, the sum of x[i], i < PART. */
+ALWAYS_INLINE part REAL_NAME(sums)(const vec *x) {
+    union { vec whole; part parts[LUCID_VBYTES / 16]; } u = {SUMS(vec_bits, x, LUCID_VBYTES)};
+    part sum = u.parts[0];
+    for (int i = 1; i < LUCID_VBYTES / 16; i++) sum += u.parts[i];
+    return sum;
 }
 
 /* Dot products of `rows` rows of a with `columns` columns of b, both contiguous along the depth. */
 ALWAYS_INLINE void REAL_NAME(dots)(const int rows, const int columns, ptrdiff_t k,
-                                   const real *const *a, const real *const *b, real *to) {
-    wide t[4][8];
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < columns; j++) t[i][j] = (wide){0};
+                                   const real *const *a, const real *const *b, real *to,
+                                   ptrdiff_t to_stride) {
+#define EACH_ROW _Pragma("GCC unroll 4") for (int i = 0; i < rows; i++)
+#define EACH_COLUMN _Pragma("GCC unroll 8") for (int j = 0; j < columns; j++)
+    vec t[4][8];
+    EACH_ROW EACH_COLUMN t[i][j] = (vec){0};
     ptrdiff_t p = 0;
-    for (; p + WIDE <= k; p += WIDE)
-        for (int j = 0; j < columns; j++) {
-            const wide y = *(const wide_at *)(b[j] + p);
-            for (int i = 0; i < rows; i++) t[i][j] += *(const wide_at *)(a[i] + p) * y;
+    for (; p + LANES <= k; p += LANES)
+        EACH_COLUMN {
+            const vec y = *(const vec_at *)(b[j] + p);
+            EACH_ROW t[i][j] += *(const vec_at *)(a[i] + p) * y;
         }
     if (p < k)
-        for (int j = 0; j < columns; j++) {
-            const wide y = REAL_NAME(load_wide)(b[j] + p, k - p);
-            for (int i = 0; i < rows; i++) t[i][j] += REAL_NAME(load_wide)(a[i] + p, k - p) * y;
+        EACH_COLUMN {
+            const vec y = REAL_NAME(load)(b[j] + p, k - p);
+            EACH_ROW t[i][j] += REAL_NAME(load)(a[i] + p, k - p) * y;
         }
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < columns; j += 4)
-            *(quad_at *)(to + i * columns + j) = REAL_NAME(sums)(t[i] + j);
+    EACH_ROW
+        _Pragma("GCC unroll 4")
+        for (int j = 0; j < columns; j += PART)
+            *(part_at *)(to + i * to_stride + j) = REAL_NAME(sums)(t[i] + j);
+#undef EACH_ROW
+#undef EACH_COLUMN
 }
 
 /* One dot product: its partial sums are several, so that they need not wait for each other. */
 static real REAL_NAME(dot)(ptrdiff_t k, const real *a, const real *b) {
-    wide t[8] = {{0}};
+    vec t[8] = {{0}};
     ptrdiff_t p = 0;
-    for (; p + 8 * WIDE <= k; p += 8 * WIDE)
+    for (; p + 8 * LANES <= k; p += 8 * LANES)
         _Pragma("GCC unroll 8")
         for (int i = 0; i < 8; i++)
-            t[i] += *(const wide_at *)(a + p + i * WIDE) * *(const wide_at *)(b + p + i * WIDE);
-    for (; p < k; p += WIDE) {
-        const ptrdiff_t count = REAL_NAME(least)(WIDE, k - p);
-        t[0] += REAL_NAME(load_wide)(a + p, count) * REAL_NAME(load_wide)(b + p, count);
+            t[i] += *(const vec_at *)(a + p + i * LANES) * *(const vec_at *)(b + p + i * LANES);
+    for (; p < k; p += LANES) {
+        const ptrdiff_t count = REAL_NAME(least)(LANES, k - p);
+        t[0] += REAL_NAME(load)(a + p, count) * REAL_NAME(load)(b + p, count);
     }
-    const quad s = REAL_NAME(sums)(t) + REAL_NAME(sums)(t + 4);
-    return (s[0] + s[2]) + (s[1] + s[3]);
+    for (int i = 4; i > 0; i /= 2)
+        for (int j = 0; j < i; j++) t[j] += t[j + i];
+    real sum = 0;
+    for (int i = 0; i < LANES; i++) sum += t[0][i];
+    return sum;
 }
 
 #define DOT_ROWS (ROWS == 12 ? 4 : 2)
+#define DOT_COLUMNS 64
 
 /* A few rows times a transposed matrix: no packing, b is read once and as it lies. */
 static void REAL_NAME(dot_block)(const product *g, ptrdiff_t top, ptrdiff_t bottom, ptrdiff_t left,
                                  ptrdiff_t right) {
-    real *const copies = (real *)gemm_scratch;
+    real *const copies = (real *)gemm_scratch, sums[DOT_MAX_ROWS][DOT_COLUMNS];
     const gemm_operand *const a = g->a, *const b = g->b;
-    const int copy = a->pack || a->depth_stride != 1;
     const int columns = g->m == 1 ? 8 : 4;
-    if (copy)
-        for (ptrdiff_t i = top; i < bottom; i++)
+    const real *x[DOT_MAX_ROWS], *y[8];
+    for (ptrdiff_t i = top; i < bottom; i++) {
+        x[i - top] = (const real *)a->data + i * a->free_stride;
+        if (a->pack || a->depth_stride != 1) {
             REAL_NAME(pack)(a, i, 1, 0, g->k, 1, copies + (i - top) * g->k);
+            x[i - top] = copies + (i - top) * g->k;
+        }
+    }
     if (g->m == 1 && g->n == 1) {
-        const real sum =
-            REAL_NAME(dot)(g->k, copy ? copies : (const real *)a->data, (const real *)b->data);
-        *g->c = REAL_NAME(finished)(g->epilogue, sum, *g->c, 0, 0);
+        const vec sum = {REAL_NAME(dot)(g->k, x[0], (const real *)b->data)};
+        REAL_NAME(finish_vector)(g->epilogue, sum, g->c, 0, 0, 1);
         return;
     }
-    for (ptrdiff_t j = left; j < right; j += columns) {
-        const real *y[8], *x[4];
-        for (int v = 0; v < columns; v++)
-            y[v] = (const real *)b->data + REAL_NAME(least)(j + v, right - 1) * b->free_stride;
-        for (ptrdiff_t i = top; i < bottom; i += DOT_ROWS) {
-            const ptrdiff_t rows = REAL_NAME(least)(DOT_ROWS, bottom - i);
-            for (int u = 0; u < rows; u++)
-                x[u] = copy ? copies + (i - top + u) * g->k
-                            : (const real *)a->data + (i + u) * a->free_stride;
-            real to[16];
-            if (columns == 8) REAL_NAME(dots)(1, 8, g->k, x, y, to);
-            else if (rows == 1) REAL_NAME(dots)(1, 4, g->k, x, y, to);
-            else if (rows == 2) REAL_NAME(dots)(2, 4, g->k, x, y, to);
+    for (ptrdiff_t first = left, end; first < right; first = end) {
+        end = REAL_NAME(least)(first + DOT_COLUMNS, right);
+        for (ptrdiff_t j = first; j < end; j += columns) {
+            for (int v = 0; v < columns; v++)
+                y[v] = (const real *)b->data + REAL_NAME(least)(j + v, right - 1) * b->free_stride;
+            for (ptrdiff_t i = 0; i < bottom - top; i += DOT_ROWS) {
+                real *const to = &sums[i][j - first];
+                switch (columns == 8 ? 0 : REAL_NAME(least)(DOT_ROWS, bottom - top - i)) {
+                case 0: REAL_NAME(dots)(1, 8, g->k, x, y, to, DOT_COLUMNS); break;
+                case 1: REAL_NAME(dots)(1, 4, g->k, x + i, y, to, DOT_COLUMNS); break;
+                case 2: REAL_NAME(dots)(2, 4, g->k, x + i, y, to, DOT_COLUMNS); break;
 #if ROWS == 12
-            else if (rows == 3) REAL_NAME(dots)(3, 4, g->k, x, y, to);
-            else REAL_NAME(dots)(4, 4, g->k, x, y, to);
+                case 3: REAL_NAME(dots)(3, 4, g->k, x + i, y, to, DOT_COLUMNS); break;
+                case 4: REAL_NAME(dots)(4, 4, g->k, x + i, y, to, DOT_COLUMNS); break;
 #endif
-            for (int u = 0; u < rows; u++)
-                for (int v = 0; v < columns && j + v < right; v++) {
-                    real *const c = g->c + (i + u) * g->c_stride + j + v;
-                    *c = REAL_NAME(finished)(g->epilogue, to[u * columns + v], *c, i + u, j + v);
                 }
+            }
         }
+        for (ptrdiff_t i = top; i < bottom; i++)
+            for (ptrdiff_t j = first; j < end; j += LANES)
+                REAL_NAME(finish_vector)(g->epilogue, *(vec_at *)&sums[i - top][j - first],
+                                         g->c + i * g->c_stride + j, i, j,
+                                         REAL_NAME(least)(LANES, end - j));
     }
 }
 
@@ -508,8 +551,10 @@ static void REAL_NAME(row_block)(const product *g, ptrdiff_t top, ptrdiff_t bott
     }
     if (e && (e->row_bias || e->column_bias || e->activation)) {
         const gemm_epilogue rest = {1, 0, e->activation, e->row_bias, e->column_bias};
-        for (ptrdiff_t j = left; j < right; j++)
-            g->c[j] = REAL_NAME(finished)(&rest, g->c[j], 0, 0, j);
+        for (ptrdiff_t j = left; j < right; j += LANES) {
+            const ptrdiff_t count = REAL_NAME(least)(LANES, right - j);
+            REAL_NAME(finish_vector)(&rest, REAL_NAME(load)(g->c + j, count), g->c + j, 0, j, count);
+        }
     }
 }
 
@@ -517,10 +562,9 @@ static void REAL_NAME(row_block)(const product *g, ptrdiff_t top, ptrdiff_t bott
 static void REAL_NAME(empty_block)(const product *g, ptrdiff_t top, ptrdiff_t bottom,
                                    ptrdiff_t left, ptrdiff_t right) {
     for (ptrdiff_t i = top; i < bottom; i++)
-        for (ptrdiff_t j = left; j < right; j++) {
-            real *const c = g->c + i * g->c_stride + j;
-            *c = REAL_NAME(finished)(g->epilogue, 0, *c, i, j);
-        }
+        for (ptrdiff_t j = left; j < right; j += LANES)
+            REAL_NAME(finish_vector)(g->epilogue, (vec){0}, g->c + i * g->c_stride + j, i, j,
+                                     REAL_NAME(least)(LANES, right - j));
 }
 
 /* ---- The product as a list of tasks ----------------------------------------------------- */
@@ -566,7 +610,7 @@ static void REAL_NAME(tall_product)(product *g) {
         PACKED_BYTES / (ptrdiff_t)sizeof(real) / g->k / COLUMNS * COLUMNS);
     void *own = NULL;
     if (!g->packed && chunk > 0)
-        own = aligned_alloc(64, (REAL_NAME(packed_size)(chunk, g->k) + 63) & ~(size_t)63);
+        own = gemm_allocate(REAL_NAME(packed_size)(chunk, g->k));
     if (!own) {
         REAL_NAME(run_blocks)(g);
         return;
@@ -579,7 +623,7 @@ static void REAL_NAME(tall_product)(product *g) {
         gemm_parallel(REAL_NAME(pack_task), g, (g->n + COLUMNS - 1) / COLUMNS);
         REAL_NAME(run_blocks)(g);
     }
-    free(own);
+    gemm_free(own);
 }
 
 static void REAL_NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const gemm_operand *a,
@@ -604,13 +648,13 @@ static void REAL_NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const gemm_op
         g.block = REAL_NAME(empty_block);
     else if (b->pack || b->packed)
         ;
-    else if (m == 1 && b->free_stride == 1 && !a->pack)
+    else if (m == 1 && n > 1 && b->free_stride == 1 && !a->pack)
         g.block = REAL_NAME(row_block);
-    else if (b->depth_stride == 1 && m <= DOT_MAX_ROWS && k >= DOT_MIN_DEPTH &&
-             m * k <= BLOCK_ROWS * DEPTH)
+    else if (b->depth_stride == 1 && m <= DOT_MAX_ROWS &&
+             (m == 1 || k >= DOT_MIN_DEPTH) && m * k <= BLOCK_ROWS * DEPTH)
         g.block = REAL_NAME(dot_block);
 
-    const int threads = (double)m * n * k < GEMM_PARALLEL_FROM ? 1 : gemm_threads();
+    const int threads = (double)(m + GEMM_LOAD) * n * k < GEMM_PARALLEL_FROM ? 1 : gemm_threads();
     if (g.block == REAL_NAME(tile_block) && m > BLOCK_ROWS) {
         const ptrdiff_t blocks = REAL_NAME(up)((m + BLOCK_ROWS - 1) / BLOCK_ROWS, threads);
         g.height = REAL_NAME(up)((m + blocks - 1) / blocks, ROWS);
@@ -641,11 +685,15 @@ static const gemm_engine REAL_NAME(engine) = {
     REAL_NAME(gemm), REAL_NAME(pack_b), REAL_NAME(packed_size), REAL_NAME(peak)};
 
 #undef LANES
+#undef MASKS
 #undef COLUMNS
+#undef PART
 #undef ROWS
 #undef DEPTH
 #undef BLOCK_ROWS
 #undef DOT_ROWS
+#undef ALONG_MAX_ROWS
+#undef ALONG_DEPTH
 #undef DOT_MAX_ROWS
 #undef DOT_MIN_DEPTH
 #undef CHUNK_BYTES
@@ -654,14 +702,13 @@ static const gemm_engine REAL_NAME(engine) = {
 #undef DIRECT_ROWS
 #undef DIRECT_COLUMNS
 #undef PEAK_CHAINS
-#undef WIDE
+#undef DOT_COLUMNS
 #undef vec
 #undef vec_at
 #undef vec_bits
-#undef wide
-#undef wide_at
-#undef quad
-#undef quad_at
-#undef quad_bits
+#undef part
+#undef part_at
+#undef part_bits
+#undef part_bits_at
 #undef finish
 #undef product

@@ -24,6 +24,7 @@
 enum {
     LUCID_LANES = 8,
     LUCID_BLOCK = 16384,       /* elements in a piece */
+    LUCID_SHARE = 8,           /* pieces that a thread takes at a time: some 10 us */
     LUCID_STAGE = 1024,        /* elements converted at a time where memory is not plain reals */
     LUCID_WINDOW = 1024,       /* pieces in flight, which bounds the memory for their results */
     LUCID_MAX_AXES = 64,
@@ -196,21 +197,20 @@ typedef struct {
     const lucid_level_t *level;
     const lucid_job *job;
     lucid_piece *pieces;
-    Py_ssize_t count, per_task;
+    Py_ssize_t count;
 } lucid_window;
 
 static void lucid_window_task(void *context, Py_ssize_t index) {
     const lucid_window *window = context;
-    Py_ssize_t from = index * window->per_task, to = from + window->per_task;
+    Py_ssize_t from = index * LUCID_SHARE, to = from + LUCID_SHARE;
     for (Py_ssize_t i = from; i < to && i < window->count; i++) {
         lucid_piece *piece = &window->pieces[i];
         window->level->run(window->job, piece->view, piece->start, piece->count, &piece->result);
     }
 }
 
-static void lucid_window_finish(lucid_window *window, lucid_parallel parallel, int threads) {
-    window->per_task = window->count / (4 * threads) + 1;
-    parallel(lucid_window_task, window, (window->count - 1) / window->per_task + 1);
+static void lucid_window_finish(lucid_window *window, lucid_parallel parallel) {
+    parallel(lucid_window_task, window, (window->count - 1) / LUCID_SHARE + 1);
     for (Py_ssize_t i = 0; i < window->count && window->job->op < LUCID_SCALE; i++)
         window->level->merge(window->job->op, window->pieces[i].into, &window->pieces[i].result);
     window->count = 0;
@@ -221,20 +221,22 @@ typedef struct {
     const lucid_view *views;
     Py_ssize_t count;
     const lucid_level_t *level;
-    lucid_parallel parallel;
-    int threads; /* that pay for a list of this size */
+    lucid_parallel parallel; /* NULL: one thread is to do it all */
 } lucid_list;
 
 /* Runs the job over the list; results[0] for all views, or results[i] for view i (`each`).
  * The results must have been cleared. */
 static void lucid_execute(const lucid_list *list, const lucid_job *job, lucid_result *results,
                           int each) {
-    lucid_window window = {list->level, job, NULL, 0, 0};
+    lucid_window window = {list->level, job, NULL, 0};
     lucid_result partial;
-    if (list->threads > 1) window.pieces = malloc(LUCID_WINDOW * sizeof *window.pieces);
+    if (list->parallel) window.pieces = malloc(LUCID_WINDOW * sizeof *window.pieces);
     for (Py_ssize_t i = 0; i < list->count; i++) {
         const lucid_view *view = &list->views[i];
         lucid_result *into = &results[each ? i : 0];
+        if (i + 2 < list->count) /* no prefetcher knows where the next array lies */
+            for (int line = 0; line < 8; line++)
+                __builtin_prefetch(list->views[i + 2].data + 64 * line);
         for (Py_ssize_t start = 0; start < view->size; start += LUCID_BLOCK) {
             Py_ssize_t count = view->size - start;
             if (count > LUCID_BLOCK) count = LUCID_BLOCK;
@@ -244,15 +246,14 @@ static void lucid_execute(const lucid_list *list, const lucid_job *job, lucid_re
                 piece->start = start;
                 piece->count = count;
                 piece->into = into;
-                if (window.count == LUCID_WINDOW)
-                    lucid_window_finish(&window, list->parallel, list->threads);
+                if (window.count == LUCID_WINDOW) lucid_window_finish(&window, list->parallel);
             } else {
                 list->level->run(job, view, start, count, &partial);
                 if (job->op < LUCID_SCALE) list->level->merge(job->op, into, &partial);
             }
         }
     }
-    if (window.count) lucid_window_finish(&window, list->parallel, list->threads);
+    if (window.count) lucid_window_finish(&window, list->parallel);
     free(window.pieces);
 }
 

@@ -15,6 +15,15 @@ def total_norm(arrays: Iterable[NDArray[Any]], p: float) -> tuple[float, int]:
     for a float64.
     """
 
+def clip(
+    arrays: Iterable[NDArray[Any]], p: float, limit: float, eps: float
+) -> tuple[float, int, float]:
+    """Return (norm, nonfinite, factor) as `total_norm`, having scaled where clipping is due.
+
+    It is due where all elements are finite and norm > limit; the factor is then
+    limit / (norm + eps), and otherwise 1. Checks as `scale` does, but only where it is due.
+    """
+
 def norms(arrays: Iterable[NDArray[Any]], p: float) -> NDArray[np.float64]:
     """Each array's own p-norm, as a float64 array."""
 

@@ -22,6 +22,7 @@ cnp.import_array()
 cdef extern from "norms.h" nogil:
     enum:
         LUCID_BLOCK
+        LUCID_SHARE
         LUCID_STATS_COLUMNS
     ctypedef enum lucid_kind:
         LUCID_F16
@@ -50,7 +51,6 @@ cdef extern from "norms.h" nogil:
         Py_ssize_t count
         const lucid_level_t* level
         void (*parallel)(task_t, void*, Py_ssize_t) noexcept nogil
-        int threads
     int lucid_view_strided(lucid_view*, int ndim, const Py_ssize_t* shape,
                            const Py_ssize_t* strides, bint aligned, bint in_place)
     lucid_job lucid_norm_job(double p)
@@ -72,7 +72,6 @@ cdef extern from *:
 cdef enum:
     FEW = 8                # arrays whose views need no allocation
     RELEASE_GIL = 1000     # elements
-    PER_THREAD = 250_000   # elements; measured: for fewer, waking a worker costs what it saves
 
 BLOCK = LUCID_BLOCK
 
@@ -106,6 +105,7 @@ cdef class Gradients:
     cdef Py_ssize_t size
     cdef tuple arrays
     cdef list copies  # (array, its copy in a dtype that the kernels know)
+    cdef bint writeable  # every array, as it is described
     cdef lucid_view few[FEW]
     cdef lucid_view* views
 
@@ -122,6 +122,7 @@ cdef class Gradients:
         cdef Py_ssize_t n = PyTuple_GET_SIZE(self.arrays), i
         cdef lucid_view* view
         cdef object item
+        self.writeable = True
         self.views = &self.few[0] if n <= FEW else <lucid_view*>malloc(n * sizeof(lucid_view))
         if self.views is NULL:
             raise MemoryError(f"{caller}: no memory to describe {n} arrays")
@@ -138,8 +139,9 @@ cdef class Gradients:
             self.size += view.size
         self.list.views = self.views
         self.list.level = level
-        self.list.parallel = parallel_for
-        self.list.threads = <int>max(1, min(num_threads(), self.size // PER_THREAD))
+        self.list.parallel = NULL
+        if num_threads() > 1 and self.size > LUCID_SHARE * LUCID_BLOCK:
+            self.list.parallel = parallel_for
         return 0
 
     cdef int describe_one(self, lucid_view* view, ndarray x, str caller, bint in_place) except -1:
@@ -150,6 +152,7 @@ cdef class Gradients:
         if kind < 0:
             x = self.convert(x, caller, in_place)
             kind = kind_of(x)
+            self.writeable = False
         view.data = <char*>cnp.PyArray_DATA(x)
         view.kind = <lucid_kind>kind
         ndim = cnp.PyArray_NDIM(x)
@@ -158,7 +161,10 @@ cdef class Gradients:
             view.size = 1
             for i in range(ndim):
                 view.size *= shape[i]
-        elif lucid_view_strided(
+            self.writeable = self.writeable and cnp.PyArray_ISWRITEABLE(x)
+            return 0
+        self.writeable = False
+        if lucid_view_strided(
             view, ndim, <Py_ssize_t*>shape, <Py_ssize_t*>cnp.PyArray_STRIDES(x),
             cnp.PyArray_CHKFLAGS(x, cnp.NPY_ARRAY_ALIGNED), in_place,
         ) < 0:
@@ -203,18 +209,39 @@ cdef lucid_result* results(Py_ssize_t n) except NULL:
     return scratch
 
 
+cdef double measure(Gradients g, const lucid_job* job, int64_t* nonfinite):
+    cdef double norm
+    if g.size > RELEASE_GIL:
+        with nogil:
+            norm = lucid_total_norm(&g.list, job, nonfinite)
+    else:
+        norm = lucid_total_norm(&g.list, job, nonfinite)
+    return norm
+
+
 def total_norm(arrays, double p):
     """Return (norm, nonfinite): the p-norm over all elements, and how many are NaN or inf."""
     cdef lucid_job job = norm_job(p, "total_norm")
     cdef Gradients g = gradients(arrays, "total_norm", False)
     cdef int64_t nonfinite
-    cdef double norm
-    if g.size > RELEASE_GIL:
-        with nogil:
-            norm = lucid_total_norm(&g.list, &job, &nonfinite)
-    else:
-        norm = lucid_total_norm(&g.list, &job, &nonfinite)
+    cdef double norm = measure(g, &job, &nonfinite)
     return norm, nonfinite
+
+
+def clip(arrays, double p, double limit, double eps):
+    """Return (norm, nonfinite, factor), having scaled by the factor where it is not 1."""
+    cdef lucid_job job = norm_job(p, "clip")
+    cdef Gradients g = gradients(arrays, "clip", False)
+    cdef int64_t nonfinite
+    cdef double norm = measure(g, &job, &nonfinite), factor = 1.0
+    if nonfinite == 0 and norm > limit:
+        factor = limit / (norm + eps)
+        # Memory that was described only for reading may be repeated, or be that of a copy.
+        if g.writeable:
+            change(g, LUCID_SCALE, factor)
+        else:
+            scale(g.arrays, factor)
+    return norm, nonfinite, factor
 
 
 def norms(arrays, double p):

@@ -19,7 +19,7 @@ from numpy cimport (
 )
 
 from lucid._kernels.arrays cimport contiguous, empty, empty_like, ready, ready_out
-from lucid._kernels.loops cimport CHUNK, LIGHT_CHUNK, range_loop, real_type, run_range
+from lucid._kernels.loops cimport CHUNK, range_loop, real_type, run_range
 from lucid._kernels.memory import call as pooled_call
 
 cnp.import_array()
@@ -88,10 +88,7 @@ cdef ndarray unary(int operation, x, double a=0, double b=0):
     cdef point_args args
     args.x, args.out = cnp.PyArray_DATA(operand), cnp.PyArray_DATA(out)
     args.a, args.b = a, b
-    run_range(
-        unary_loops[2 * operation + offset], &args, size,
-        LIGHT_CHUNK if operation <= UNARY_leaky_relu else CHUNK, size,
-    )
+    run_range(unary_loops[2 * operation + offset], &args, size, CHUNK, size)
     return out
 
 
@@ -180,7 +177,7 @@ cdef inline void run_flat(
     args.x, args.y, args.out = x, y, cnp.PyArray_DATA(out)
     args.steps = steps
     args.columns = 0
-    run_range(loop, &args, size, LIGHT_CHUNK, size)
+    run_range(loop, &args, size, CHUNK, size)
 
 
 cdef inline bint same_shape(ndarray x, ndarray y) noexcept:
@@ -291,7 +288,7 @@ cdef ndarray broadcast(range_loop loop, ndarray x, ndarray y, bint swapped):
         args.x_stride = 0 if swapped else middle
         args.y_stride = middle if swapped else 0
         args.out, args.columns, args.steps = to, middle, BOTH_STEP
-        run_range(loop, &args, outer, max(LIGHT_CHUNK // middle, 1), outer * middle)
+        run_range(loop, &args, outer, max(CHUNK // middle, 1), outer * middle)
         return out
     args.x_stride = 1 if swapped else inner
     args.y_stride = inner if swapped else 1
@@ -299,7 +296,7 @@ cdef ndarray broadcast(range_loop loop, ndarray x, ndarray y, bint swapped):
     for _i in range(outer):     # an element of `y` for each row of `x`
         args.x, args.y = from_y if swapped else from_x, from_x if swapped else from_y
         args.out = to
-        run_range(loop, &args, middle, max(LIGHT_CHUNK // inner, 1), middle * inner)
+        run_range(loop, &args, middle, max(CHUNK // inner, 1), middle * inner)
         from_x += step
         to += step
     return out
@@ -339,10 +336,7 @@ cdef ndarray gradient(int operation, g, x, double a=0, double b=0):
     args.x, args.y = cnp.PyArray_DATA(kept), cnp.PyArray_DATA(incoming)
     args.out = cnp.PyArray_DATA(out)
     args.a, args.b = a, b
-    run_range(
-        gradient_loops[2 * operation + offset], &args, size,
-        LIGHT_CHUNK if operation <= GRADIENT_sigmoid else CHUNK, size,
-    )
+    run_range(gradient_loops[2 * operation + offset], &args, size, CHUNK, size)
     return out
 
 
@@ -403,7 +397,7 @@ def axpy_(ndarray x not None, y, double alpha):
     cdef point_args args
     if offset >= 0 and pairs_with(x, y, cnp.PyArray_TYPE(x)):
         args.x, args.out, args.a = cnp.PyArray_DATA(<ndarray>y), cnp.PyArray_DATA(x), alpha
-        run_range(axpy_loops[offset], &args, size, LIGHT_CHUNK, size)
+        run_range(axpy_loops[offset], &args, size, CHUNK, size)
     else:
         with np.errstate(all="ignore"):
             np.add(x, np.multiply(y, alpha), out=x, casting="same_kind")

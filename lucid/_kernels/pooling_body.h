@@ -24,6 +24,14 @@ static inline ptrdiff_t pool_last(const pool_axis *a, ptrdiff_t k) {
     return room < 0 ? 0 : pool_least(room / a->stride + 1, a->count);
 }
 
+/* The elements of an undilated window that lie inside the source. */
+typedef struct { ptrdiff_t begin, end; } pool_range;
+
+static inline pool_range pool_seen(const pool_axis *a, ptrdiff_t window) {
+    const ptrdiff_t start = window * a->stride - a->padding;
+    return (pool_range){pool_most(start, 0), pool_least(start + a->kernel, a->size)};
+}
+
 /* What a window counts along one axis for the average: its taps inside, or inside the padding. */
 static inline ptrdiff_t pool_counted(const pool_axis *a, ptrdiff_t window, int padding) {
     const ptrdiff_t start = window * a->stride - a->padding;

@@ -1,5 +1,6 @@
 /* pooling_real.h: pooling for one `real` type, a row of windows at a time: for each tap that lies
- * inside, one loop over the windows of the row, with the usual strides compiled in. */
+ * inside, one loop over the windows of the row, with the usual strides compiled in. Averages of few
+ * windows that are wider than they are many (global pooling) run along the windows' rows. */
 
 #include "rows_real.h"
 
@@ -139,6 +140,22 @@ ALWAYS_INLINE real R(share)(const pool_job *job, ptrdiff_t others, ptrdiff_t win
     return 1 / (real)(others * pool_counted(&job->axis[POOL_WIDTH], window, job->count_padding));
 }
 
+/* The rows (z, y) of a plane that row q of its windows sees. */
+#define EACH_ROW(d, h, q, z, y)                                                             \
+    for (ptrdiff_t z = (q) / (h)->count * (d)->stride - (d)->padding, z_end = z + (d)->kernel; \
+         z < z_end; z++)                                                                    \
+        for (ptrdiff_t y = (q) % (h)->count * (h)->stride - (h)->padding,                   \
+                       y_end = y + (h)->kernel; y < y_end; y++)                             \
+            if (z >= 0 && z < (d)->size && y >= 0 && y < (h)->size)
+
+/* The sum of a row's elements, in lanes that become vectors. */
+ALWAYS_INLINE void R(add_row)(real *restrict lanes, const real *x, ptrdiff_t count) {
+    ptrdiff_t i = 0;
+    for (; i + 8 <= count; i += 8)
+        for (int l = 0; l < 8; l++) lanes[l] += x[i + l];
+    for (; i < count; i++) lanes[i % 8] += x[i];
+}
+
 static void R(average_task)(void *context, ptrdiff_t task) {
     const pool_job *const job = context;
     const pool_axis *const d = &job->axis[POOL_DEPTH], *const h = &job->axis[POOL_HEIGHT],
@@ -150,16 +167,20 @@ static void R(average_task)(void *context, ptrdiff_t task) {
         const real *const from = (const real *)job->source + plane * size;
         real *to = (real *)job->target + plane * windows;
         for (ptrdiff_t q = 0; q < d->count * h->count; q++, to += w->count) {
-            const ptrdiff_t deep = q / h->count, high = q % h->count;
-            const ptrdiff_t others = pool_counted(d, deep, job->count_padding) *
-                                     pool_counted(h, high, job->count_padding);
-            for (ptrdiff_t i = 0; i < w->count; i++) to[i] = 0;
-            for (ptrdiff_t i = 0; i < d->kernel; i++) {
-                const ptrdiff_t z = deep * d->stride - d->padding + i;
-                if (z < 0 || z >= d->size) continue;
-                for (ptrdiff_t j = 0; j < h->kernel; j++) {
-                    const ptrdiff_t y = high * h->stride - h->padding + j;
-                    if (y < 0 || y >= h->size) continue;
+            const ptrdiff_t others = pool_counted(d, q / h->count, job->count_padding) *
+                                     pool_counted(h, q % h->count, job->count_padding);
+            if (w->count < w->kernel) { /* few windows, of many columns */
+                for (ptrdiff_t x = 0; x < w->count; x++) {
+                    const pool_range seen = pool_seen(w, x);
+                    real s[8] = {0};
+                    EACH_ROW(d, h, q, z, y)
+                        R(add_row)(s, from + (z * h->size + y) * w->size + seen.begin,
+                                   seen.end - seen.begin);
+                    to[x] = ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
+                }
+            } else {
+                for (ptrdiff_t x = 0; x < w->count; x++) to[x] = 0;
+                EACH_ROW(d, h, q, z, y)
                     for (ptrdiff_t k = 0; k < w->kernel; k++) {
                         const ptrdiff_t first = pool_first(w, k), last = pool_last(w, k);
                         const real *const line = from + (z * h->size + y) * w->size + k - w->padding;
@@ -167,9 +188,8 @@ static void R(average_task)(void *context, ptrdiff_t task) {
                         EACH_STRIDE(w->stride, ROW);
 #undef ROW
                     }
-                }
             }
-            for (ptrdiff_t i = 0; i < w->count; i++) to[i] *= R(share)(job, others, i);
+            for (ptrdiff_t x = 0; x < w->count; x++) to[x] *= R(share)(job, others, x);
         }
     }
 }
@@ -186,15 +206,19 @@ static void R(average_backward_task)(void *context, ptrdiff_t task) {
         real *const to = (real *)job->target + plane * size;
         for (ptrdiff_t i = 0; i < size; i++) to[i] = 0;
         for (ptrdiff_t q = 0; q < d->count * h->count; q++, g += w->count) {
-            const ptrdiff_t deep = q / h->count, high = q % h->count;
-            const ptrdiff_t others = pool_counted(d, deep, job->count_padding) *
-                                     pool_counted(h, high, job->count_padding);
-            for (ptrdiff_t i = 0; i < d->kernel; i++) {
-                const ptrdiff_t z = deep * d->stride - d->padding + i;
-                if (z < 0 || z >= d->size) continue;
-                for (ptrdiff_t j = 0; j < h->kernel; j++) {
-                    const ptrdiff_t y = high * h->stride - h->padding + j;
-                    if (y < 0 || y >= h->size) continue;
+            const ptrdiff_t others = pool_counted(d, q / h->count, job->count_padding) *
+                                     pool_counted(h, q % h->count, job->count_padding);
+            if (w->count < w->kernel)
+                for (ptrdiff_t x = 0; x < w->count; x++) {
+                    const pool_range seen = pool_seen(w, x);
+                    const real each = g[x] * R(share)(job, others, x);
+                    EACH_ROW(d, h, q, z, y) {
+                        real *const line = to + (z * h->size + y) * w->size;
+                        for (ptrdiff_t i = seen.begin; i < seen.end; i++) line[i] += each;
+                    }
+                }
+            else
+                EACH_ROW(d, h, q, z, y)
                     for (ptrdiff_t k = 0; k < w->kernel; k++) {
                         const ptrdiff_t first = pool_first(w, k), last = pool_last(w, k);
                         real *const line = to + (z * h->size + y) * w->size + k - w->padding;
@@ -203,8 +227,6 @@ static void R(average_backward_task)(void *context, ptrdiff_t task) {
                         EACH_STRIDE(w->stride, ROW);
 #undef ROW
                     }
-                }
-            }
         }
     }
 }
@@ -213,4 +235,5 @@ static const pool_level R(level) = {R(max_task), R(max_backward_task), R(average
                                     R(average_backward_task)};
 
 #undef EACH_STRIDE
+#undef EACH_ROW
 #undef CHUNK

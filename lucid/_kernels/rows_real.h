@@ -29,7 +29,7 @@ ALWAYS_INLINE void R(clear)(real *to, ptrdiff_t count) {
     if (i < count) MASKED(mask_storeu)(to + i, MASK(count - i), MASKED(setzero)());
 }
 
-/* to[i] = from[2 * i]; writes whole vectors. */
+/* to[i] = from[2 * i] */
 ALWAYS_INLINE void R(copy_every_second)(real *to, const real *from, ptrdiff_t count) {
 #if LUCID_DOUBLE
     const __m512i even = _mm512_set_epi64(14, 12, 10, 8, 6, 4, 2, 0);
@@ -40,7 +40,7 @@ ALWAYS_INLINE void R(copy_every_second)(real *to, const real *from, ptrdiff_t co
     for (ptrdiff_t i = 0; i < count; i += LANES) {
         const ptrdiff_t left = count - i < LANES ? count - i : LANES, last = 2 * left - 1;
         const ptrdiff_t low = last < LANES ? last : LANES;
-        MASKED(storeu)(to + i, MASKED(permutex2var)(
+        MASKED(mask_storeu)(to + i, MASK(left), MASKED(permutex2var)(
             MASKED(maskz_loadu)(MASK(low), from + 2 * i), even,
             MASKED(maskz_loadu)(MASK(last - low), from + 2 * i + low)));
     }

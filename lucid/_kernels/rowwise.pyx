@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t
 from numpy cimport NPY_DOUBLE, NPY_FLOAT, NPY_INT64, ndarray
 
 from lucid._kernels.arrays cimport contiguous, empty, empty_like, ready
-from lucid._kernels.loops cimport CHUNK, LIGHT_CHUNK, range_loop, real_type, run_range
+from lucid._kernels.loops cimport CHUNK, range_loop, real_type, run_range
 
 cnp.import_array()
 
@@ -27,7 +27,7 @@ cdef extern from *:
         ROW_softmax_backward, ROW_log_softmax_backward, ROW_cross_entropy
         ROW_cross_entropy_backward, ROW_layer_norm, ROW_layer_norm_backward, ROW_rms_norm
         ROW_rms_norm_backward, ROW_batch_norm, ROW_batch_norm_backward
-        TILE_ROWS
+        TILE_ROWS, COLUMN_BLOCK
     ctypedef struct row_args:
         const void* x
         const void* g
@@ -54,7 +54,7 @@ cdef const row_loop* row_loops = ROW_LOOPS
 # --- dispatch -------------------------------------------------------------------------------------
 
 cdef row_args prepared(
-    ndarray x, void* out, Py_ssize_t columns, Py_ssize_t inner=1, Py_ssize_t chunk=CHUNK
+    ndarray x, void* out, Py_ssize_t columns, Py_ssize_t inner=1
 ) noexcept:
     """Arguments for rows of (columns, inner) elements. Chunks depend on the size of a row alone."""
     cdef row_args args
@@ -64,7 +64,7 @@ cdef row_args prepared(
     args.columns = columns
     args.inner = inner
     args.a = args.b = 1
-    set_chunk(&args, chunk)
+    set_chunk(&args, CHUNK)
     return args
 
 
@@ -81,6 +81,21 @@ cdef inline void run(int operation, int kind, const row_args* args, Py_ssize_t r
         <range_loop>row_loops[2 * operation + kind], args, rows, args.chunk,
         rows * args.columns * args.inner,
     )
+
+
+cdef inline void reduce(
+    int by_row, int by_column, int kind, row_args* args, Py_ssize_t rows
+) noexcept:
+    """Over the columns of (rows, columns, inner), by blocks of the inner axis if there is one."""
+    cdef Py_ssize_t elements = rows * args.columns * args.inner
+    if args.inner == 1:
+        run(by_row, kind, args, rows)
+    else:
+        run_range(
+            <range_loop>row_loops[2 * by_column + kind], args,
+            rows * ((args.inner + COLUMN_BLOCK - 1) // COLUMN_BLOCK),
+            max(CHUNK // (args.columns * min(args.inner, <Py_ssize_t>COLUMN_BLOCK)), 1), elements,
+        )
 
 
 cdef ndarray cells_for(row_args* args, Py_ssize_t rows, Py_ssize_t each):
@@ -226,8 +241,8 @@ cdef ndarray total(x, axis, bint keepdims, bint average):
     cdef ndarray cells
     out = empty(todo.ndim, todo.shape, cnp.PyArray_TYPE(<ndarray>x))
     cdef row_args args
-    if todo.outer == 1 and todo.inner == 1 and todo.count > LIGHT_CHUNK:
-        args = prepared(x, NULL, 1, 1, LIGHT_CHUNK)
+    if todo.outer == 1 and todo.inner == 1 and todo.count > CHUNK:
+        args = prepared(x, NULL, 1)
         cells = cells_for(&args, todo.count, 1)
         run(ROW_segment_sum, kind, &args, todo.count)
         args.columns = cnp.PyArray_SIZE(cells)
@@ -235,9 +250,9 @@ cdef ndarray total(x, axis, bint keepdims, bint average):
         args.a = todo.count if average else 1
         row_loops[2 * ROW_collect + kind](&args, 0, 1)
     else:
-        args = prepared(x, cnp.PyArray_DATA(out), todo.count, todo.inner, LIGHT_CHUNK)
+        args = prepared(x, cnp.PyArray_DATA(out), todo.count, todo.inner)
         args.a = todo.count if average else 1
-        run(ROW_sum if todo.inner == 1 else ROW_column_sum, kind, &args, todo.outer)
+        reduce(ROW_sum, ROW_column_sum, kind, &args, todo.outer)
     return out
 
 
@@ -251,8 +266,8 @@ cdef ndarray extreme(int by_row, int by_column, x, axis, bint keepdims):
     if kind < 0 or not plan(x, axis, keepdims, &todo) or todo.count == 0:
         return np.asarray((np.amax if by_row == ROW_amax else np.amin)(x, axis, keepdims=keepdims))
     cdef ndarray out = empty(todo.ndim, todo.shape, cnp.PyArray_TYPE(<ndarray>x))
-    cdef row_args args = prepared(x, cnp.PyArray_DATA(out), todo.count, todo.inner, LIGHT_CHUNK)
-    run(by_row if todo.inner == 1 else by_column, kind, &args, todo.outer)
+    cdef row_args args = prepared(x, cnp.PyArray_DATA(out), todo.count, todo.inner)
+    reduce(by_row, by_column, kind, &args, todo.outer)
     return out
 
 
@@ -274,7 +289,7 @@ cdef ndarray extreme_index(int operation, x, axis, bint keepdims):
         function = np.argmax if operation == ROW_argmax else np.argmin
         return np.asarray(function(x, axis, keepdims=keepdims))
     cdef ndarray out = empty(todo.ndim, todo.shape, NPY_INT64)
-    cdef row_args args = prepared(x, cnp.PyArray_DATA(out), todo.count, 1, LIGHT_CHUNK)
+    cdef row_args args = prepared(x, cnp.PyArray_DATA(out), todo.count)
     run(operation, kind, &args, todo.outer)
     return out
 
@@ -306,7 +321,7 @@ def var_mean(x, axis=None, bint keepdims=False, double correction=1.0):
         return var_mean_elsewhere(x, axis, keepdims, correction)
     cdef ndarray var = empty(todo.ndim, todo.shape, cnp.PyArray_TYPE(<ndarray>x))
     cdef ndarray average = empty_like(var)
-    cdef row_args args = prepared(x, cnp.PyArray_DATA(var), todo.count, 1, LIGHT_CHUNK)
+    cdef row_args args = prepared(x, cnp.PyArray_DATA(var), todo.count)
     args.first = cnp.PyArray_DATA(average)
     args.a = todo.count - correction
     run(ROW_var_mean, kind, &args, todo.outer)
@@ -512,7 +527,7 @@ def layer_norm_backward(g, x, mean, rstd, weight=None):
     cdef ndarray means = vector(mean, rows, height, "mean")
     cdef ndarray rstds = vector(rstd, rows, height, "rstd")
     cdef int kind = real_type(rows)
-    set_chunk(&args, LIGHT_CHUNK)      # chunks leave cells behind: rather few
+    set_chunk(&args, 2 * CHUNK)     # chunks leave cells behind: rather few
     cdef ndarray cells = cells_for(&args, height, 2 * args.columns)
     args.g, args.weight = cnp.PyArray_DATA(incoming), data_or_null(scale)
     args.first, args.second = cnp.PyArray_DATA(means), cnp.PyArray_DATA(rstds)
@@ -624,7 +639,7 @@ def rms_norm_backward(g, x, rstd, weight=None):
     cdef ndarray scale = vector(weight, rows, args.columns, "weight")
     cdef ndarray rstds = vector(rstd, rows, height, "rstd")
     cdef int kind = real_type(rows)
-    set_chunk(&args, LIGHT_CHUNK)      # chunks leave cells behind: rather few
+    set_chunk(&args, 2 * CHUNK)     # chunks leave cells behind: rather few
     cdef ndarray cells = cells_for(&args, height, args.columns)
     args.g, args.weight = cnp.PyArray_DATA(incoming), data_or_null(scale)
     args.second = cnp.PyArray_DATA(rstds)

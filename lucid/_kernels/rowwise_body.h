@@ -196,29 +196,41 @@ ROW_LOOP(collect) {
     }
 }
 
-/* Over the middle axis of (rows, columns, inner). */
+/* Over the middle axis of (rows, columns, inner), a block of the inner axis at a time. */
+typedef struct {
+    const real *x;
+    real *out;
+    Py_ssize_t width;
+} R(column_block);
+
+static R(column_block) R(nth_column_block)(const row_args *args, Py_ssize_t index) {
+    const Py_ssize_t blocks = (args->inner + COLUMN_BLOCK - 1) / COLUMN_BLOCK;
+    const Py_ssize_t row = index / blocks, from = index % blocks * COLUMN_BLOCK;
+    const Py_ssize_t left = args->inner - from;
+    return (R(column_block)){
+        (const real *)args->x + row * args->columns * args->inner + from,
+        (real *)args->out + row * args->inner + from,
+        left < COLUMN_BLOCK ? left : COLUMN_BLOCK,
+    };
+}
+
 ROW_LOOP(column_sum) {
     const Py_ssize_t count = args->columns, inner = args->inner;
-    for (Py_ssize_t row = start; row < stop; row++) {
-        const real *x = (const real *)args->x + row * count * inner;
-        real *out = (real *)args->out + row * inner;
-        for (Py_ssize_t from = 0; from < inner; from += COLUMN_BLOCK) {
-            double total[COLUMN_BLOCK] = {0};
-            const Py_ssize_t width = inner - from < COLUMN_BLOCK ? inner - from : COLUMN_BLOCK;
-            Py_ssize_t i = 0;
-            for (; i + 4 <= count; i += 4) {
-                const real *a = x + i * inner + from, *b = a + inner, *c = b + inner,
-                    *d = c + inner;
-                LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++)
-                    total[j] += ((double)a[j] + (double)b[j]) + ((double)c[j] + (double)d[j]);
-            }
-            for (; i < count; i++) {
-                const real *a = x + i * inner + from;
-                LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++) total[j] += (double)a[j];
-            }
-            LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++)
-                out[from + j] = (real)(total[j] / args->a);
+    for (Py_ssize_t index = start; index < stop; index++) {
+        const R(column_block) block = R(nth_column_block)(args, index);
+        double total[COLUMN_BLOCK] = {0};
+        Py_ssize_t i = 0;
+        for (; i + 4 <= count; i += 4) {
+            const real *a = block.x + i * inner, *b = a + inner, *c = b + inner, *d = c + inner;
+            LUCID_LOOP for (Py_ssize_t j = 0; j < block.width; j++)
+                total[j] += ((double)a[j] + (double)b[j]) + ((double)c[j] + (double)d[j]);
         }
+        for (; i < count; i++) {
+            const real *a = block.x + i * inner;
+            LUCID_LOOP for (Py_ssize_t j = 0; j < block.width; j++) total[j] += (double)a[j];
+        }
+        LUCID_LOOP for (Py_ssize_t j = 0; j < block.width; j++)
+            block.out[j] = (real)(total[j] / args->a);
     }
 }
 
@@ -232,17 +244,16 @@ ROW_LOOP(column_sum) {
 EXTREME_ROWS(amax, largest)
 EXTREME_ROWS(amin, smallest)
 
-#define EXTREME_COLUMNS(name, BETTER)                                                          \
+#define EXTREME_COLUMNS(name, BETTER)                                                             \
     ROW_LOOP(name) {                                                                              \
-        const Py_ssize_t inner = args->inner;                                                     \
-        for (Py_ssize_t row = start; row < stop; row++) {                                         \
-            const real *x = (const real *)args->x + row * args->columns * inner;                  \
-            real *out = (real *)args->out + row * inner;                                          \
-            memcpy(out, x, (size_t)inner * sizeof(real));                                         \
+        for (Py_ssize_t index = start; index < stop; index++) {                                   \
+            const R(column_block) block = R(nth_column_block)(args, index);                       \
+            const real *x = block.x;                                                              \
+            memcpy(block.out, x, (size_t)block.width * sizeof(real));                             \
             for (Py_ssize_t i = 1; i < args->columns; i++) {                                      \
-                x += inner;                                                                       \
-                LUCID_LOOP for (Py_ssize_t j = 0; j < inner; j++)                                 \
-                    out[j] = EITHER(x[j], BETTER, out[j]);                                        \
+                x += args->inner;                                                                 \
+                LUCID_LOOP for (Py_ssize_t j = 0; j < block.width; j++)                           \
+                    block.out[j] = EITHER(x[j], BETTER, block.out[j]);                            \
             }                                                                                     \
         }                                                                                         \
     }

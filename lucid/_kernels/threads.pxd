@@ -1,7 +1,9 @@
 # threads.pxd: for sibling kernels, `from lucid._kernels.threads cimport parallel_for`.
 #
-# From what size on threads pay is each kernel's own affair; bits must not depend on their number,
-# so a task is a fixed block of the work, never "the share of thread i".
+# Whether other threads are worth calling is the pool's affair (threads.h). A kernel cuts its work
+# into tasks of some 5 to 20 us: the caller has to finish one before it can tell. Bits must not
+# depend on the number of threads, so a task is a fixed block of the work, never "the share of
+# thread i".
 
 ctypedef void (*task_t)(void* context, Py_ssize_t index) noexcept nogil
 

@@ -8,7 +8,10 @@ def get_num_threads() -> int:
 def set_num_threads(n: SupportsIndex) -> None:
     """Let kernels use `n` threads (1 to 64), the calling one included; 1 turns threading off."""
 
-def _visits(count: int, nested: bool = False) -> list[int]:
+def _wake_up(nanoseconds: int) -> int:
+    """Set what waking a worker is taken to cost, and return what it was; for the tests."""
+
+def _visits(count: int, nested: bool = False, nanoseconds: int = 0) -> list[int]:
     """How often `parallel_for` ran each of `count` tasks (all 1 if it is right); for the tests."""
 
 def _usable_cpus() -> int:

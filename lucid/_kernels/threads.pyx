@@ -6,17 +6,24 @@ It lives in this module alone: sibling kernels reach the one pool through `cimpo
 import operator
 import os
 
+from libc.stdint cimport int64_t
+
 cdef extern from "threads.h" nogil:
     int lucid_pool_init(int threads)
+    int64_t lucid_now()
     void lucid_parallel_for(task_t task, void* context, Py_ssize_t count)
 
 cdef extern from *:
     """
     #define lucid_get_threads() atomic_load_explicit(&lucid_pool.threads, memory_order_relaxed)
     #define lucid_set_threads(n) atomic_store(&lucid_pool.threads, n)
+    #define lucid_get_wake_up() atomic_load_explicit(&lucid_pool.wake_up, memory_order_relaxed)
+    #define lucid_set_wake_up(n) atomic_store(&lucid_pool.wake_up, n)
     """
     int lucid_get_threads() nogil
     void lucid_set_threads(int n) nogil
+    int lucid_get_wake_up() nogil
+    void lucid_set_wake_up(int nanoseconds) nogil
 
 MAX_THREADS = 64
 
@@ -54,25 +61,49 @@ def set_num_threads(n):
     lucid_set_threads(wanted)
 
 
+def _wake_up(int nanoseconds):
+    """Set what waking a worker is taken to cost, and return what it was taken to cost before.
+
+    For the tests: at 0 every job of several tasks calls the workers, and they sleep in between.
+    """
+    before = lucid_get_wake_up()
+    lucid_set_wake_up(nanoseconds)
+    return before
+
+
 cdef enum:
     NESTED = 50  # tasks inside each task of a nested call
 
 
+cdef struct Visits:
+    int* counts
+    int64_t nanoseconds
+
+
 cdef void _count_visit(void* context, Py_ssize_t index) noexcept nogil:
-    (<int*>context)[index] += 1
+    cdef Visits* visits = <Visits*>context
+    cdef int64_t until = lucid_now() + visits.nanoseconds
+    visits.counts[index] += 1
+    while lucid_now() < until:
+        pass
 
 
 cdef void _nested_visit(void* context, Py_ssize_t index) noexcept nogil:
-    parallel_for(_count_visit, <int*>context + index * NESTED, NESTED)
+    cdef Visits inner = (<Visits*>context)[0]
+    inner.counts += index * NESTED
+    parallel_for(_count_visit, &inner, NESTED)
 
 
-def _visits(Py_ssize_t count, bint nested=False):
-    """How often `parallel_for` ran each of `count` tasks (all 1 if it is right); for the tests."""
+def _visits(Py_ssize_t count, bint nested=False, int64_t nanoseconds=0):
+    """How often `parallel_for` ran each of `count` tasks (all 1 if it is right); for the tests.
+
+    Each task, or inner task of a nested call, takes so many nanoseconds.
+    """
     cdef Py_ssize_t size = count * NESTED if nested else count
     buffer = bytearray(size * sizeof(int))
-    cdef int* visits = <int*><char*>buffer
+    cdef Visits visits = Visits(<int*><char*>buffer, nanoseconds)
     with nogil:
-        parallel_for(_nested_visit if nested else _count_visit, visits, count)
+        parallel_for(_nested_visit if nested else _count_visit, &visits, count)
     return list(memoryview(buffer).cast("i"))
 
 

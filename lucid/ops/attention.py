@@ -10,7 +10,7 @@ import numpy as np
 from lucid._backend import B
 from lucid._core import dtype as dtypes
 from lucid._core.grad_mode import mode
-from lucid._core.op import TENSORS, _edges, fused_rule, operation, record
+from lucid._core.op import TENSORS, fused_rule, operation, recorded
 from lucid._core.tensor import Tensor, wrap
 from lucid.errors import ShapeError
 from lucid.ops._composed import composed_gradients
@@ -96,9 +96,6 @@ def attention(
     return B.attention_forward(q, k, v, mask, scale, causal, dropout, seed)[0]
 
 
-_op = attention.op
-
-
 def _attention(
     q: Tensor, k: Tensor, v: Tensor, mask: Any, scale: float, causal: bool, dropout: float,
     seed: int,
@@ -106,13 +103,8 @@ def _attention(
     """:func:`attention` recorded together with what its kernel leaves for backward."""
     arrays = (q._data, k._data, v._data)
     out, lse = B.attention_forward(*arrays, mask, scale, causal, dropout, seed)
-    result = wrap(out)
-    if mode.recording:
-        edges, which = _edges((q, k, v))
-        if which:
-            attributes = (mask, scale, causal, dropout, seed, lse)
-            record(_op.plan(which), edges, (q, k, v), arrays, attributes, result)
-    return result
+    attributes = (mask, scale, causal, dropout, seed, lse)
+    return recorded(attention.op, (q, k, v), arrays, attributes, out)
 
 
 @attention.gradient

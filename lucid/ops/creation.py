@@ -154,7 +154,8 @@ def frombuffer(
 def _shared(array: np.ndarray) -> Tensor:
     """A tensor on memory that others can write to."""
     out = wrap(array)
-    out._memory = new_memory(exported=True)
+    out._memory = new_memory()
+    out._memory.exported = True
     return out
 
 

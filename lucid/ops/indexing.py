@@ -32,10 +32,12 @@ def plain_key(key: Any, keep: bool = False) -> Any:
     Raises:
         IndexError: a tensor in it is neither integer nor bool.
     """
+    if isinstance(key, slice):
+        return _plain_slice(key)
+    if key is None or key is Ellipsis or isinstance(key, int):
+        return key
     if isinstance(key, tuple):
         return tuple([plain_key(k, keep) for k in key])
-    if key is None or key is Ellipsis or isinstance(key, (slice, int)):
-        return _plain_slice(key) if isinstance(key, slice) else key
     if isinstance(key, Tensor):
         key = key._data
         if key.ndim == 0 and key.dtype.kind in "iu":
@@ -59,13 +61,9 @@ def plain_key(key: Any, keep: bool = False) -> Any:
 
 def _plain_slice(key: slice) -> slice:
     """A slice whose bounds may be tensors."""
-    if (
-        isinstance(key.start, Tensor)
-        or isinstance(key.stop, Tensor)
-        or isinstance(key.step, Tensor)
-    ):
-        bounds = (key.start, key.stop, key.step)
-        return slice(*[int(b) if isinstance(b, Tensor) else b for b in bounds])
+    start, stop, step = key.start, key.stop, key.step
+    if isinstance(start, Tensor) or isinstance(stop, Tensor) or isinstance(step, Tensor):
+        return slice(*[int(b) if isinstance(b, Tensor) else b for b in (start, stop, step)])
     return key
 
 
@@ -184,6 +182,8 @@ setitem_ = in_place(setitem, _write)
 
 
 def _getitem_method(x: Tensor, key: Any) -> Tensor:
+    if type(key) is slice:
+        return getitem(x, _plain_slice(key))
     return getitem(x, plain_key(key, mode.recording and x._requires_grad))
 
 

@@ -8,30 +8,12 @@ from typing import Any
 import numpy as np
 
 from lucid._backend import B
-from lucid._core.grad_mode import mode
-from lucid._core.op import _edges, fused_rule, operation, record
+from lucid._core.op import fused_rule, operation, recorded
 from lucid._core.tensor import Tensor, wrap
 from lucid.errors import ShapeError
 from lucid.ops._dims import one_dim
 
 Array = np.ndarray
-
-
-def recorded(op: Any, inputs: Any, arrays: Any, attributes: Any, out: Array) -> Tensor:
-    """The result of an operation whose forward leaves more for backward than it returns.
-
-    Args:
-        op: the operation.
-        inputs, arrays: its tensors (or None), and what they hold.
-        attributes: all its other arguments, with what forward left among them.
-        out: the result.
-    """
-    result = wrap(out)
-    if mode.recording:
-        edges, which = _edges(inputs)
-        if which:
-            record(op.plan(which), edges, inputs, arrays, attributes, result)
-    return result
 
 
 def _real(x: Array, caller: str) -> None:

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from lucid._backend import B
-from lucid._core.grad_mode import mode
-from lucid._core.op import operation, record
-from lucid._core.tensor import Tensor, edge_of, wrap
+from lucid._core.op import operation, recorded
+from lucid._core.tensor import Tensor
 
 Array = np.ndarray
 Sizes = tuple[int, ...]
@@ -79,7 +78,6 @@ max_pool.gradient(
         g, index, x_shape[len(x_shape) - len(kernel) :]
     )
 )
-_max_pool = max_pool.op
 
 
 def max_pool_with_index(
@@ -89,10 +87,7 @@ def max_pool_with_index(
     settings = (counts, kernel, stride, padding, dilation)
     array = x._data
     out, index = B.max_pool(array, *settings)
-    result = wrap(out)
-    if mode.recording and (edge := edge_of(x)) is not None:
-        record(_max_pool.plan(1), (edge,), (x,), (array,), (*settings, index), result)
-    return result, index
+    return recorded(max_pool.op, (x,), (array,), (*settings, index), out), index
 
 
 @operation(1)

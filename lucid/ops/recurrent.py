@@ -15,8 +15,8 @@ import numpy as np
 from lucid._backend import B
 from lucid._core import dtype as dtypes
 from lucid._core.grad_mode import mode
-from lucid._core.op import TENSORS, _edges, _record_multiple, fused_rule, operation
-from lucid._core.tensor import Tensor, wrap
+from lucid._core.op import TENSORS, edges_of, fused_rule, operation, recorded
+from lucid._core.tensor import Tensor
 from lucid.errors import ShapeError
 from lucid.ops._composed import composed_gradients
 
@@ -198,9 +198,6 @@ def _forward(kind: str, *args: Any) -> tuple[tuple[Array, ...], Any]:
     return (y, h) if c is None else (y, h, c), kept
 
 
-_op = recurrent.op
-
-
 def recurrent_layer(
     x: Tensor,
     h0: Tensor,
@@ -217,13 +214,9 @@ def recurrent_layer(
     if arrays[0].dtype not in (dtypes.float32, dtypes.float64):
         found = unrolled(TENSORS, kind, batch_sizes, reverse, *inputs)
         return found if found[2] is not None else found[:2]
-    edges, which = _edges(inputs) if mode.recording else ((), 0)
-    outs, kept = _forward(kind, *arrays, batch_sizes, reverse, which != 0)
-    results = tuple([wrap(out) for out in outs])
-    if which:
-        attributes = (kind, batch_sizes, reverse, kept)
-        _record_multiple(_op.plan(which), edges, inputs, arrays, attributes, results)
-    return results
+    wanted = mode.recording and any(edge is not None for edge in edges_of(inputs))
+    outs, kept = _forward(kind, *arrays, batch_sizes, reverse, wanted)
+    return recorded(recurrent.op, inputs, arrays, (kind, batch_sizes, reverse, kept), outs)
 
 
 @recurrent.gradient

@@ -17,7 +17,7 @@ import numpy as np
 
 from lucid._core.grad_mode import enable_grad
 from lucid._core.tape import RemovableHandle
-from lucid._core.tensor import Tensor, memory_of, note_write, to_array, wrap
+from lucid._core.tensor import Tensor, note_write, note_writes, to_array, wrap
 from lucid._kernels.norms import nonfinite_counts, total_norm
 
 CLIP_EPS = 1e-7
@@ -185,19 +185,20 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        state = self.state
         work = []
         for group in self.param_groups:
             params = [p for p in group["params"] if p._grad is not None]
             if params:
-                work.append((group, params, [p._grad._data for p in params]))
+                states = [state.get(p) or self._begin(p, group) for p in params]
+                work.append((group, params, [p._grad._data for p in params], states))
         if self.max_grad_norm is not None:
-            grad_scale = self._clip([g for _, _, grads in work for g in grads], grad_scale)
-        state = self.state
-        for group, params, grads in work:
-            states = [state.get(p) or self._begin(p, group) for p in params]
+            grad_scale = self._clip([g for _, _, grads, _ in work for g in grads], grad_scale)
+            # The update begins with what the norm has read last: that is still in the cache.
+            work = [(group, *[x[::-1] for x in lists]) for group, *lists in reversed(work)]
+        for group, params, grads, states in work:
             self.update(group, [p._data for p in params], grads, states, grad_scale)
-            for p in params:
-                memory_of(p).version += 1
+            note_writes(params)
         self._stepped = True
         for hook in self._step_post_hooks:
             hook(self, (closure,), {"grad_scale": grad_scale})

@@ -115,6 +115,11 @@ BLOCKS = [
     (3, (1, 1), (20, 20), (20, 20), (5, 5), (1, 1), (2, 2), (1, 1), 24),
     (2, (3, 4), (5, 20, 33), (5, 20, 33), (3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1), 1),
     (2, (33, 40), (9, 9), (9, 9), (1, 1), (1, 1), (0, 0), (1, 1), 1),
+    (35, (67, 9), (8, 8), (8, 8), (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    (19, (70, 33), (16, 16), (8, 8), (3, 3), (2, 2), (1, 1), (1, 1), 1),
+    (3, (5, 17), (50, 40), (48, 42), (5, 3), (1, 1), (1, 2), (1, 1), 1),
+    (3, (4, 9), (12, 12), (4, 4), (2, 1), (3, 3), (0, 0), (1, 1), 2),
+    (2, (3, 8), (11, 11), (4, 4), (3, 3), (2, 2), (0, 0), (2, 2), 1),
 ]
 
 
@@ -165,7 +170,45 @@ def test_values_that_are_not_finite_stay_where_they_are_seen():
     assert not np.isnan(out).any()
 
 
+@pytest.mark.parametrize("channels", [1, 9])
+def test_the_weight_s_gradient_sees_no_other_channel_and_no_old_memory(channels):
+    rng = np.random.default_rng(0)
+    for images in (40, 5):  # the second reuses the memory of the first, and fills less of it
+        x = rng.standard_normal((images, 3, 5, 5)).astype(np.float32)
+        g = rng.standard_normal((images, channels, 5, 5)).astype(np.float32)
+        if images == 40:
+            x[:, :, 2, 2] = np.nan
+        else:
+            x[:, 1] = np.inf
+        out = kernels.convolution_weight(x, g, (3, 3), (1, 1), (1, 1), (1, 1), 1)
+    assert np.isfinite(out[:, [0, 2]]).all()
+    assert not np.isfinite(out[:, 1]).any()
+
+
 # -------------------------------------------------------------------- pooling
+
+
+GLOBAL = [  # sizes, kernel, stride, padding: windows wider than they are many
+    ((8, 8), (8, 8), (8, 8), (0, 0)),
+    ((7, 7), (7, 7), (1, 1), (0, 0)),
+    ((3, 17, 19), (3, 17, 19), (1, 1, 1), (0, 0, 0)),
+    ((20, 33), (9, 31), (3, 7), (4, 15)),
+    ((100,), (40,), (30,), (20,)),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", GLOBAL, ids=str)
+def test_averages_of_wide_windows(case, dtype, monkeypatch):
+    sizes, *settings = case
+    counts = tuple(
+        (n + 2 * p - k) // s + 1 for n, k, s, p in zip(sizes, *settings, strict=True)
+    )
+    x = np.random.default_rng(0).standard_normal((2, 3, *sizes)).astype(dtype)
+    ones = (1,) * len(sizes)
+    found = pools(pooling, x, counts, *settings, ones)[2:]
+    plain(monkeypatch)
+    close(found, pools(pool_reference, x.astype(float), counts, *settings, ones)[2:], dtype)
 
 
 def pools(module, x, counts, kernel, stride, padding, dilation):

@@ -13,6 +13,17 @@ import pytest
 
 from lucid._kernels import threads
 
+LONG = 20_000
+"""Nanoseconds: with tasks this long, a hundred of them are well worth waking all workers."""
+
+
+@pytest.fixture(params=[0, 100_000])
+def wake_up(request):
+    """What waking a worker is taken to cost: nothing, as in all other tests, and what it does."""
+    before = threads._wake_up(request.param)
+    yield
+    threads._wake_up(before)
+
 
 @pytest.fixture(autouse=True)
 def keep_num_threads():
@@ -52,6 +63,7 @@ def test_not_an_int_is_refused(n):
         threads.set_num_threads(n)
 
 
+@pytest.mark.usefixtures("wake_up")
 @pytest.mark.parametrize("n", [1, 2, 3, 7])
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 1000])
 def test_every_task_runs_exactly_once(n, count):
@@ -60,61 +72,109 @@ def test_every_task_runs_exactly_once(n, count):
         assert threads._visits(count) == [1] * count
 
 
+@pytest.mark.usefixtures("wake_up")
+@pytest.mark.parametrize("count", [2, 3, 50])
+def test_long_tasks_run_exactly_once(count):
+    threads.set_num_threads(3)
+    for pause in [0, 0, 1e-5, 1e-4, 1e-3, 1e-2]:  # workers that are awake, falling asleep, asleep
+        time.sleep(pause)
+        for _ in range(10):
+            assert threads._visits(count, nanoseconds=LONG) == [1] * count
+
+
+@pytest.mark.usefixtures("wake_up")
 @pytest.mark.parametrize("n", [1, 3])
 def test_nested_calls(n):
     threads.set_num_threads(n)
-    visits = threads._visits(100, nested=True)
-    assert visits == [1] * len(visits)
+    for nanoseconds in [0, 1000]:
+        visits = threads._visits(100, nested=True, nanoseconds=nanoseconds)
+        assert visits == [1] * len(visits)
 
 
+@pytest.mark.usefixtures("wake_up")
 def test_concurrent_calls():
     threads.set_num_threads(3)
 
-    def job(_):
-        return all(threads._visits(500) == [1] * 500 for _ in range(50))
+    def job(nanoseconds):
+        visits = (threads._visits(500, nanoseconds=nanoseconds) for _ in range(20))
+        return all(x == [1] * 500 for x in visits)
 
     with ThreadPoolExecutor(4) as callers:
-        assert all(callers.map(job, range(8)))
+        assert all(callers.map(job, [0, 1000] * 4))
 
 
+@pytest.mark.usefixtures("wake_up")
 def test_changing_the_number_between_jobs():
     for n in [1, 4, 2, 8, 1, 3] * 5:
         threads.set_num_threads(n)
-        assert threads._visits(200) == [1] * 200
+        assert threads._visits(200, nanoseconds=1000) == [1] * 200
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads through /proc")
-def test_workers_start_at_first_use_and_are_kept():
-    code = """
+COUNT_THREADS = """
+import time
 from pathlib import Path
 from lucid._kernels import threads
-count = lambda: len(list(Path("/proc/self/task").iterdir()))
-before = count()
+task = Path("/proc/self/task")
+known = {path.name for path in task.iterdir()}
+workers = lambda: [path for path in task.iterdir() if path.name not in known]
+"""
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="reads /proc/self/task"
+)
+
+
+@needs_proc
+def test_workers_start_at_the_first_long_job_and_are_kept():
+    code = f"""{COUNT_THREADS}
 threads.set_num_threads(4)
-assert count() == before
-threads._visits(100)
-assert count() == before + 3
-threads._visits(100)
+assert len(workers()) == 0
+threads._visits(100, nanoseconds={LONG})
+assert len(workers()) == 3
 threads.set_num_threads(2)
-threads._visits(100)
-assert count() == before + 3
+threads._visits(100, nanoseconds={LONG})
+assert len(workers()) == 3
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
+@needs_proc
+def test_small_jobs_do_not_call_the_workers():
+    code = f"""{COUNT_THREADS}
+threads._visits(1)  # the first look at the clock takes long
+threads.set_num_threads(4)
+for _ in range(10):
+    time.sleep(0.001)
+    threads._visits(10)
+raise SystemExit(len(workers()))
+"""
+
+    def started(_):
+        return subprocess.run([sys.executable, "-c", code], timeout=30).returncode
+
+    # Where the machine takes the processor away, a small job lasts long: one quiet try will do.
+    assert 0 in map(started, range(20))
+
+
+@needs_proc
+def test_many_small_jobs_in_a_row_call_the_workers():
+    code = f"""{COUNT_THREADS}
+threads.set_num_threads(2)
+until = time.monotonic() + 10
+while not workers() and time.monotonic() < until:
+    threads._visits(2, nanoseconds={LONG})
+assert len(workers()) == 1
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+@needs_proc
 def test_workers_block_signals_and_sleep():
-    code = """
-import time
-from pathlib import Path
-from lucid._kernels import threads
-known = {path.name for path in Path("/proc/self/task").iterdir()}
+    code = f"""{COUNT_THREADS}
 threads.set_num_threads(3)
-threads._visits(100)
-workers = [path for path in Path("/proc/self/task").iterdir() if path.name not in known]
-assert len(workers) == 2
+threads._visits(100, nanoseconds={LONG})
+assert len(workers()) == 2
 time.sleep(0.2)
-for worker in workers:
+for worker in workers():
     fields = dict(line.split(":", 1) for line in (worker / "status").read_text().splitlines())
     assert fields["State"].split()[0] == "S", fields["State"]
     blocked = int(fields["SigBlk"], 16)
@@ -127,12 +187,12 @@ for worker in workers:
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 def test_a_forked_child_starts_its_own_workers():
     threads.set_num_threads(3)
-    threads._visits(1000)
+    threads._visits(100, nanoseconds=LONG)
     stop = threading.Event()
 
     def keep_the_pool_busy():
         while not stop.is_set():
-            threads._visits(1000)
+            threads._visits(1000, nanoseconds=1000)
 
     other = threading.Thread(target=keep_the_pool_busy)
     other.start()
@@ -142,7 +202,9 @@ def test_a_forked_child_starts_its_own_workers():
             if child == 0:
                 good = False
                 try:
-                    good = all(threads._visits(1000) == [1] * 1000 for _ in range(10))
+                    good = all(
+                        threads._visits(100, nanoseconds=LONG) == [1] * 100 for _ in range(10)
+                    )
                     if Path("/proc/self/task").exists():
                         good = good and os_threads() == 3
                 finally:
@@ -162,6 +224,10 @@ def test_a_forked_child_starts_its_own_workers():
 
 
 def test_exit_is_clean_and_quick():
-    code = "from lucid._kernels import threads; threads.set_num_threads(8); threads._visits(999)"
+    code = f"""
+from lucid._kernels import threads
+threads.set_num_threads(8)
+threads._visits(100, nanoseconds={LONG})
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

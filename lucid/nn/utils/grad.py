@@ -26,7 +26,8 @@ import numpy as np
 
 from lucid._backend import B
 from lucid._core import dtype as dtypes
-from lucid._core.tensor import Tensor, note_write, wrap
+from lucid._core.tensor import Tensor, note_writes, refresh, wrap
+from lucid._kernels.slots import Slot, types
 from lucid.errors import NonFiniteError
 from lucid.nn.module import Module
 from lucid.nn.parameter import Parameter
@@ -46,7 +47,9 @@ __all__ = [
     "grad_norm",
 ]
 
-_total_norm, _scale = B.norms.total_norm, B.norms.scale
+_total_norm, _scale, _clip = B.norms.total_norm, B.norms.scale, B.norms.clip
+_data, _grad = Slot(Tensor._data), Slot(Tensor._grad)
+_base, _requires_grad = Slot(Tensor._base), Slot(Tensor._requires_grad)
 
 POLICIES = ("warn", "raise", "skip", "zero", "propagate")
 
@@ -81,16 +84,20 @@ def _split(member: Any, place: int, caller: str) -> tuple[str, Tensor]:
     return name, member
 
 
+def _tensors(members: list[Any], caller: str) -> list[Tensor]:
+    """The tensors alone, checked."""
+    return [_split(member, i, caller)[1] for i, member in enumerate(members)]
+
+
 def _gradients(members: list[Any], caller: str) -> list[Tensor]:
-    """The gradients, each memory once."""
+    """The gradients, each once."""
     try:
-        found = {id(g._data): g for member in members if (g := member._grad) is not None}
-    except AttributeError:
-        tensors = [_split(member, i, caller)[1] for i, member in enumerate(members)]
-        found = {id(g._data): g for tensor in tensors if (g := tensor._grad) is not None}
+        found = _grad.distinct(members)
+    except TypeError:
+        found = _grad.distinct(_tensors(members, caller))
     if not found:
         _warn_of_nothing(caller)
-    return list(found.values())
+    return found
 
 
 def _warn_of_nothing(caller: str) -> None:
@@ -172,12 +179,7 @@ def _handle_nonfinite(
         warnings.warn(f"{message}; they were left as they are", stacklevel=4)
     elif policy == "zero":
         B.norms.fill_zero(arrays)
-        _written(gradients)
-
-
-def _written(gradients: Iterable[Tensor]) -> None:
-    for gradient in gradients:
-        note_write(gradient)
+        note_writes(gradients)
 
 
 def _scalar(value: float, dtype: Any = np.float64) -> Tensor:
@@ -193,35 +195,49 @@ def _measured(parameters: Any, caller: str) -> tuple[list[Any], list[np.ndarray]
     A tensor that requires grad, a Parameter and a Module stand for their gradients; any other
     tensor for itself.
     """
-    members = _members(parameters, caller)
-    found: dict[int, np.ndarray] = {}
-    plain = bool(members)
-    for i, member in enumerate(members):
-        x = member if isinstance(member, Tensor) else _split(member, i, caller)[1]
-        if x.requires_grad or isinstance(x, Parameter):
-            plain = False
-            if x._grad is None:
-                continue
-            x = x._grad
-        found[id(x._data)] = x._data
-    if not found:
+    tensors = members = _members(parameters, caller)
+    try:
+        bases = _base.distinct(members)
+    except TypeError:
+        tensors = _tensors(members, caller)
+        bases = _base.distinct(tensors)
+    if bases:
+        for x in tensors:
+            refresh(x)
+    recorded = _requires_grad.distinct(tensors)
+    plain = recorded == [False]
+    if plain and (kinds := types(tensors)) != [Tensor]:
+        plain = not any(issubclass(kind, Parameter) for kind in kinds)
+    if plain:
+        arrays = _data.distinct(tensors)
+    elif recorded == [True]:
+        arrays = _data.distinct(_grad.distinct(tensors))
+    else:
+        sources = [x._grad if x._requires_grad or isinstance(x, Parameter) else x for x in tensors]
+        arrays = _data.distinct([x for x in sources if x is not None])
+    if not arrays:
         _warn_of_nothing(caller)
-    return members, list(found.values()), plain
+    return members, arrays, plain
 
 
 def _measure(
     parameters: Any, norm_type: Any, error_if_nonfinite: bool, nonfinite: str, caller: str
 ) -> Tensor:
-    policy = _policy(nonfinite, error_if_nonfinite, caller)
+    # What has its usual type and value is not looked at twice: small models feel it.
+    p, policy = norm_type, nonfinite
+    if policy != "propagate" or error_if_nonfinite:
+        policy = _policy(nonfinite, error_if_nonfinite, caller)
     if policy == "zero":
         raise ValueError(f"{caller}: nonfinite='zero' would change gradients; this only measures")
     members, arrays, plain = _measured(parameters, caller)
-    if plain and isinstance(norm_type, numbers.Real) and norm_type <= 0:
-        norm = _pytorch_norm(arrays, float(norm_type))
+    if type(p) is float and p > 0:
+        norm, bad = _total_norm(arrays, p)
+    elif plain and isinstance(p, numbers.Real) and p <= 0:
+        norm = _pytorch_norm(arrays, float(p))
         bad = int(not math.isfinite(norm))
     else:
-        norm, bad = _total_norm(arrays, _order(norm_type, caller))
-    if bad and policy in ("warn", "raise"):
+        norm, bad = _total_norm(arrays, _order(p, caller))
+    if bad and policy != "propagate":
         _handle_nonfinite(members, [], arrays, policy, caller)
     return _scalar(norm)
 
@@ -335,13 +351,15 @@ def clip_grad_norm(
         eps = _limit(eps, "clip_grad_norm", "eps")
     members = _members(parameters, "clip_grad_norm")
     gradients = _gradients(members, "clip_grad_norm")
-    arrays = [g._data for g in gradients]
-    norm, bad = _total_norm(arrays, p)
+    arrays = _data.distinct(gradients)
+    norm, bad, factor = _clip(arrays, p, limit, eps)
     if bad and policy != "propagate":
         _handle_nonfinite(members, gradients, arrays, policy, "clip_grad_norm")
-    elif not norm <= limit and limit != math.inf:
-        _scale(arrays, limit / (norm + eps))
-        _written(gradients)
+    elif bad and limit != math.inf:
+        factor = limit / (norm + eps)
+        _scale(arrays, factor)
+    if factor != 1.0:
+        note_writes(gradients)
     return _scalar(norm)
 
 
@@ -358,7 +376,7 @@ def clip_grad_value(parameters: Any, clip_value: Any) -> None:
     limit = _limit(clip_value, "clip_grad_value", "clip_value")
     gradients = _gradients(_members(parameters, "clip_grad_value"), "clip_grad_value")
     B.norms.clamp([g._data for g in gradients], limit)
-    _written(gradients)
+    note_writes(gradients)
 
 
 def clip_grad_norm_per_parameter(
@@ -432,9 +450,7 @@ def clip_grad_norm_by_group(
         limits.append(_limit(own, caller))
         members = _members(group, caller)
         everyone += members
-        tensors = [_split(member, place, caller)[1] for place, member in enumerate(members)]
-        found = {id(g._data): g for tensor in tensors if (g := tensor._grad) is not None}
-        gathered.append(list(found.values()))
+        gathered.append(_grad.distinct(_tensors(members, caller)))
     if not any(gathered):
         _warn_of_nothing(caller)
     norms = np.array([_total_norm([g._data for g in group], p)[0] for group in gathered])
@@ -469,7 +485,7 @@ def _clip_each(
     _check_writable([g for group, _ in due for g in group], caller)
     for group, factor in due:
         _scale([g._data for g in group], factor)
-        _written(group)
+        note_writes(group)
 
 
 def _check_writable(gradients: Iterable[Tensor], caller: str) -> None:
@@ -567,7 +583,7 @@ def adaptive_clip_grad(
     for g, c in due:
         with np.errstate(all="ignore"):
             np.multiply(g._data, c, out=g._data, casting="same_kind")
-        note_write(g)
+        note_writes([g])
     return _scalar(norm)
 
 
@@ -690,8 +706,7 @@ def _pytorch_gradients(parameters: Any, caller: str) -> tuple[list[Any], list[Te
         warnings.warn(
             f"{caller}: parameters is an exhausted iterator; nothing is clipped", stacklevel=3
         )
-    tensors = [_split(member, i, caller)[1] for i, member in enumerate(members)]
-    return members, list({id(g._data): g for x in tensors if (g := x._grad) is not None}.values())
+    return members, _grad.distinct(_tensors(members, caller))
 
 
 def _pytorch_norm(arrays: list[np.ndarray], p: float) -> float:
@@ -766,7 +781,7 @@ def _pytorch_scale(
     coefficient = max_norm / denominator if denominator else math.copysign(math.inf, max_norm)
     if not coefficient >= 1:  # NaN included
         _scale(arrays, coefficient)
-        _written(gradients)
+        note_writes(gradients)
 
 
 def clip_grads_with_norm_(
@@ -798,4 +813,4 @@ def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = 
         _check_writable(gradients, "clip_grad_value_")
         for array in arrays:
             np.clip(array, -limit, limit, out=array)
-    _written(gradients)
+    note_writes(gradients)
