@@ -133,6 +133,8 @@ getitem.gradient(x=lambda F, g, x_shape, key: F.put(g, x_shape, key))
 @operation(1)
 def put(g: Array, shape: tuple[int, ...], key: Any) -> Array:
     """Gradient of :func:`getitem`: zeros of ``shape`` with ``g`` added at ``key``."""
+    if is_basic(key):
+        return B.embed(g, shape, key)
     out = B.zeros(shape, g.dtype)
     where = _one_axis(key)
     if where is None and _is_mask(key):
@@ -153,7 +155,7 @@ put.gradient(g=lambda F, g, key: F.getitem(g, key))
 @operation(2)
 def setitem(x: Array, value: Array, key: Any) -> Array:
     """``x`` with ``x[key]`` replaced by ``value``, which broadcasts."""
-    out = x.copy()
+    out = B.copy(x)
     _write(out, value, key)
     return out
 
@@ -447,7 +449,7 @@ put_along.gradient(g=lambda F, g, dim, index: F.take_along(g, dim, index))
 @operation(2)
 def write_along(x: Array, src: Array, dim: int, index: Array) -> Array:
     """``x`` with ``src`` written where ``index`` says: what :func:`scatter` records."""
-    out = x.copy()
+    out = B.copy(x)
     _write_along(out, src, dim, index)
     return out
 

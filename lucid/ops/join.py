@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lucid._backend import B
 from lucid._core import dtype as dtypes
 from lucid._core.op import operation
 from lucid._core.tensor import Tensor
@@ -68,7 +69,7 @@ def cat(tensors: list[Array], dim: int = 0) -> Array:
                 f"cat: tensors must have the same shape but in dim {dim}; tensors[{i}] has "
                 f"{x.shape}, another {shape}"
             )
-    return np.concatenate(_one_dtype(tensors, joined), at)
+    return B.concatenate(_one_dtype(tensors, joined), at)
 
 
 concat = concatenate = cat
@@ -119,7 +120,7 @@ def stack(tensors: list[Array], dim: int = 0) -> Array:
                 f"tensors[0] {tensors[0].shape}"
             )
     at = one_dim(dim, tensors[0].ndim + 1, "stack")
-    return np.stack(_one_dtype(tensors, tensors), at)
+    return B.stack(_one_dtype(tensors, tensors), at)
 
 
 @stack.gradient
@@ -385,7 +386,7 @@ def flip(x: Array, dims: Any) -> Array:
         tensor([2, 1, 0])
     """
     which = all_dims(dims, x.ndim, "flip")
-    return np.flip(x, which).copy()
+    return B.copy(np.flip(x, which))
 
 
 flip.gradient(x=lambda F, g, dims: F.flip(g, dims))
