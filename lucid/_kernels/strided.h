@@ -21,7 +21,6 @@ enum {
     STRIDED_BLOCK = 1 << 14, /* bytes of a block that is transposed: it stays in the first cache */
     STRIDED_SIDE = 1 << 7,   /* of such a block with elements of one byte */
     STRIDED_TASK = 1 << 16,  /* bytes that a thread copies at a time: some 10 us */
-    STRIDED_ZEROS = 1 << 15, /* bytes that are cleared before they are written */
 };
 
 /* Strides are in bytes. */
@@ -106,12 +105,20 @@ static inline void transpose_8(strided_8 *out, Py_ssize_t stride, const char *x,
 #undef LANES
 #undef ITEM
 
-/* For elements of 1 << i bytes: the loop over lines, and the one over transposed blocks. */
-static const strided_block strided_loops[5][2] = {
-    {copy_lines_1, copy_transposed_1}, {copy_lines_2, copy_transposed_2},
-    {copy_lines_4, copy_transposed_4}, {copy_lines_8, copy_transposed_8},
-    {copy_lines_16, copy_transposed_16},
+/* The loops for elements of 1 << i bytes. */
+static const struct {
+    strided_block lines, transposed, spread;
+} strided_loops[] = {
+    {copy_lines_1, copy_transposed_1, spread_lines_1},
+    {copy_lines_2, copy_transposed_2, spread_lines_2},
+    {copy_lines_4, copy_transposed_4, spread_lines_4},
+    {copy_lines_8, copy_transposed_8, spread_lines_8},
+    {copy_lines_16, copy_transposed_16, spread_lines_16},
 };
+
+static inline int strided_loops_of(Py_ssize_t size) {
+    return __builtin_ctzll((unsigned long long)size);
+}
 
 static inline int strided_movable(Py_ssize_t size) {
     return size > 0 && size <= 16 && (size & (size - 1)) == 0;
@@ -182,7 +189,7 @@ static Py_ssize_t strided_divide(strided_job *job) {
         job->axis[last - 1] = rows;
     }
     const strided_axis *row = &job->axis[last - 1], *column = &job->axis[last];
-    const int loops = __builtin_ctzll((unsigned long long)job->size);
+    const int loops = strided_loops_of(job->size);
     /* A block is a square if the axes are long enough. */
     const Py_ssize_t most = (transposed ? STRIDED_BLOCK : STRIDED_TASK) / job->size;
     const Py_ssize_t side = transposed ? STRIDED_SIDE >> loops / 2 : most;
@@ -198,7 +205,8 @@ static Py_ssize_t strided_divide(strided_job *job) {
     for (int d = 0; d < job->ndim; d++) job->count *= job->grid[d].length;
     job->per_task = strided_max(STRIDED_TASK / job->size / (job->rows * job->columns), 1);
     /* With only a few lines in the block, none is driven out. */
-    job->copy = strided_loops[loops][transposed && job->rows > 4 && job->columns > 4];
+    job->copy = transposed && job->rows > 4 && job->columns > 4 ? strided_loops[loops].transposed
+                                                                 : strided_loops[loops].lines;
     return (job->count + job->per_task - 1) / job->per_task;
 }
 
@@ -247,7 +255,7 @@ static Py_ssize_t strided_divide_rows(strided_zeros *zeros) {
         zeros->job.ndim = 1;
     }
     const Py_ssize_t stride = zeros->job.axis[0].out;
-    zeros->per_task = strided_max(STRIDED_ZEROS / stride, 1);
+    zeros->per_task = strided_max(STRIDED_TASK / stride, 1);
     zeros->first = -((zeros->job.out - zeros->begin + stride - 1) / stride);
     zeros->count = (zeros->end - zeros->job.out + stride - 1) / stride - zeros->first;
     return (zeros->count + zeros->per_task - 1) / zeros->per_task;
@@ -267,6 +275,9 @@ static void strided_embed_task(void *context, Py_ssize_t index) {
     job.out += start * row.out;
     job.x += start * row.x;
     const Py_ssize_t tasks = strided_divide(&job);
+    const strided_axis *column = &job.axis[job.ndim - 1];
+    if (column->out == 2 * job.size && column->x == job.size)
+        job.copy = strided_loops[strided_loops_of(job.size)].spread;
     for (Py_ssize_t task = 0; task < tasks; task++) strided_task(&job, task);
 }
 

@@ -95,12 +95,18 @@ cdef bint move(char* out, const cnp.npy_intp* out_strides, ndarray x) noexcept:
     return found >= 0
 
 
-def copy(ndarray x not None):
-    if not movable(x):
-        return x.copy()
-    cdef ndarray out = empty(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
-    move(<char*>cnp.PyArray_DATA(out), cnp.PyArray_STRIDES(out), x)
+cdef ndarray contiguous(ndarray x, int type_number):
+    """A C-contiguous copy of that dtype."""
+    cdef ndarray out = empty(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), type_number)
+    if cnp.PyArray_TYPE(x) == type_number and movable(x):
+        move(<char*>cnp.PyArray_DATA(out), cnp.PyArray_STRIDES(out), x)
+    else:
+        cnp.PyArray_CopyInto(out, x)
     return out
+
+
+def copy(ndarray x not None):
+    return contiguous(x, cnp.PyArray_TYPE(x)) if movable(x) else x.copy()
 
 
 cdef bint apart(ndarray x, ndarray y) noexcept:

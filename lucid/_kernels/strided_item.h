@@ -59,5 +59,21 @@ static void ITEM(copy_transposed)(char *out, const char *x, Py_ssize_t rows, Py_
         ITEM(copy_line)(out, column->out, (const char *)(buffer + i * columns), SIZE, columns);
 }
 
+/* Every second element of a target that is zero: what lies between is written as well, which needs
+ * no masks. */
+static void ITEM(spread_lines)(char *out, const char *x, Py_ssize_t rows, Py_ssize_t columns,
+                               const strided_axis *row, const strided_axis *column) {
+    (void)column;
+    for (; rows--; out += row->out, x += row->x) {
+        item *restrict to = (item *)out;
+        const item *restrict from = (const item *)x;
+        for (Py_ssize_t i = 0; i < columns - 1; i++) {
+            to[2 * i] = from[i];
+            to[2 * i + 1] = (item){0};
+        }
+        to[2 * columns - 2] = from[columns - 1];
+    }
+}
+
 #undef AT
 #undef FROM
