@@ -2,9 +2,10 @@
 
 A C-contiguous operand (for one-operand kernels: a C- or Fortran-contiguous one) runs in
 vectorised loops that `pointwise_body.h` lists. Binary kernels also take a Python number, an array
-of one element, and an operand that broadcasts along leading or trailing axes. Everything else goes
-to the NumPy function of the same meaning, silently where NumPy would warn of an overflow or a
-division by zero. The result is always an ndarray, 0-d included, and inputs are never changed.
+of one element, and an operand that broadcasts along leading or trailing axes; a large operand of
+another layout is copied first where that pays. Everything else goes to the NumPy function of the
+same meaning, silently where NumPy would warn of an overflow or a division by zero. The result is
+always an ndarray, 0-d included, and inputs are never changed.
 """
 
 import numpy as np

@@ -143,25 +143,23 @@ static int strided_order(strided_job *job) {
             job->axis[place] = job->axis[place - 1];
         job->axis[place] = axis;
     }
-    int last = -1;
     Py_ssize_t extent = job->size; /* of all axes inside */
     for (int d = ndim - 1; d >= 0; d--) {
         if (job->axis[d].out < extent) return -1;
-        extent = job->axis[d].out * job->axis[d].length;
+        extent += (job->axis[d].length - 1) * job->axis[d].out;
     }
+    job->ndim = 0;
     for (int d = 0; d < ndim; d++) {
-        const strided_axis axis = job->axis[d];
-        strided_axis *outer = &job->axis[last];
-        if (last >= 0 && outer->out == axis.length * axis.out &&
-            outer->x == axis.length * axis.x) {
-            outer->length *= axis.length;
-            outer->out = axis.out;
-            outer->x = axis.x;
-        } else {
-            job->axis[++last] = axis;
+        strided_axis axis = job->axis[d];
+        if (job->ndim > 0) {
+            const strided_axis outer = job->axis[job->ndim - 1];
+            if (outer.out == axis.length * axis.out && outer.x == axis.length * axis.x) {
+                axis.length *= outer.length;
+                job->ndim--;
+            }
         }
+        job->axis[job->ndim++] = axis;
     }
-    job->ndim = last + 1;
     return 1;
 }
 

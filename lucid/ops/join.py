@@ -62,7 +62,7 @@ def cat(tensors: list[Array], dim: int = 0) -> Array:
         raise ShapeError("cat: 0-d tensors cannot be joined; use stack")
     at = one_dim(dim, len(shape), "cat")
     for i, x in enumerate(tensors):
-        if x.shape != (0,) and (
+        if x.shape not in (shape, (0,)) and (
             x.ndim != len(shape) or x.shape[:at] + x.shape[at + 1 :] != shape[:at] + shape[at + 1 :]
         ):
             raise ShapeError(
