@@ -264,7 +264,7 @@ static void strided_embed_task(void *context, Py_ssize_t index) {
     strided_job job = zeros->job;
     const strided_axis row = job.axis[0];
     const Py_ssize_t first = zeros->first + index * zeros->per_task, last = first + zeros->per_task;
-    const ptrdiff_t origin = zeros->job.out - zeros->begin, size = zeros->end - zeros->begin;
+    const Py_ssize_t origin = zeros->job.out - zeros->begin, size = zeros->end - zeros->begin;
     const Py_ssize_t begin = strided_max(origin + first * row.out, 0);
     memset(zeros->begin + begin, 0, strided_min(origin + last * row.out, size) - begin);
     const Py_ssize_t start = strided_max(first, 0);

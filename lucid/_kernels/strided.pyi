@@ -6,7 +6,7 @@ def copy(x: np.ndarray) -> np.ndarray:
     """``x.copy()``: the same elements in fresh C-contiguous memory."""
 
 def write(out: np.ndarray, x: Any) -> None:
-    """``numpy.copyto(out, x)``: writes ``x`` over ``out``, which may have any strides."""
+    """``out[...] = x``: writes ``x`` over ``out``, which may have any strides."""
 
 def concatenate(arrays: list[np.ndarray], axis: int) -> np.ndarray:
     """``numpy.concatenate(arrays, axis)``."""

@@ -110,8 +110,7 @@ def copy(ndarray x not None):
 
 
 cdef bint apart(ndarray x, ndarray y) noexcept:
-    """Whether the memory between the first and the last byte of either holds nothing of the other's.
-    """
+    """Whether what lies between the first and the last byte of one holds nothing of the other."""
     cdef const char* low[2]
     cdef const char* high[2]
     cdef ndarray array
@@ -138,7 +137,7 @@ def write(ndarray out not None, x):
         and cnp.PyArray_CHKFLAGS(out, cnp.NPY_ARRAY_WRITEABLE)
         and move(<char*>cnp.PyArray_DATA(out), cnp.PyArray_STRIDES(out), x)
     ):
-        np.copyto(out, x)
+        out[...] = x
 
 
 # --- several arrays in one ------------------------------------------------------------------------

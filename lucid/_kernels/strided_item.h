@@ -3,22 +3,26 @@
 #define AT(place) (*(item *)(place))
 #define FROM(place) (*(const item *)(place))
 
-/* One line, vectorised for the steps that occur most. */
+#define EACH(out_step, x_step)                                                                     \
+    for (Py_ssize_t i = 0; i < count; i++) AT(out + i * (out_step)) = FROM(x + i * (x_step))
+
+/* One line: with a step that the compiler knows, a loop takes half the time or less. */
 static inline void ITEM(copy_line)(char *out, Py_ssize_t out_step, const char *x, Py_ssize_t x_step,
                                    Py_ssize_t count) {
     if (out_step != SIZE) {
-        for (Py_ssize_t i = 0; i < count; i++) AT(out + i * out_step) = FROM(x + i * x_step);
+        if (x_step == SIZE) EACH(out_step, SIZE);
+        else EACH(out_step, x_step);
     } else if (x_step == SIZE) {
         memcpy(out, x, count * SIZE);
     } else if (x_step == 0) {
         const item value = FROM(x);
         for (Py_ssize_t i = 0; i < count; i++) AT(out + i * SIZE) = value;
     } else if (x_step == 2 * SIZE) {
-        for (Py_ssize_t i = 0; i < count; i++) AT(out + i * SIZE) = FROM(x + i * 2 * SIZE);
+        EACH(SIZE, 2 * SIZE);
     } else if (x_step == -SIZE) {
-        for (Py_ssize_t i = 0; i < count; i++) AT(out + i * SIZE) = FROM(x - i * SIZE);
+        EACH(SIZE, -SIZE);
     } else {
-        for (Py_ssize_t i = 0; i < count; i++) AT(out + i * SIZE) = FROM(x + i * x_step);
+        EACH(SIZE, x_step);
     }
 }
 
@@ -75,5 +79,6 @@ static void ITEM(spread_lines)(char *out, const char *x, Py_ssize_t rows, Py_ssi
     }
 }
 
+#undef EACH
 #undef AT
 #undef FROM

@@ -23,6 +23,9 @@ from lucid.ops.shape import array_of, broadcast_to, expand, movedim, reshape, te
 
 Array = np.ndarray
 
+LARGE = 4096
+"""Elements from which on a view to write to costs less than it gains."""
+
 # -------------------------------------------------------------------- x[key]
 
 
@@ -165,7 +168,11 @@ def _write(x: Array, value: Any, key: Any) -> None:
         raise RuntimeError(f"setitem: a complex value does not fit a tensor of dtype {x.dtype}")
     try:
         with np.errstate(all="ignore"):
-            x[key] = value
+            part = x[key] if np.size(value) >= LARGE and is_basic(key) else None
+            if type(part) is Array:
+                B.write(part, value)
+            else:
+                x[key] = value
     except IndexError as error:
         raise IndexError(f"setitem: {error}; the tensor has shape {x.shape}") from None
     except ValueError as error:

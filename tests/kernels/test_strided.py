@@ -158,8 +158,8 @@ def test_write_what_the_kernel_refuses():
     assert (out == 2).all()
     strided.write(out, numbers(4, "i2"))
     np.testing.assert_array_equal(out, [[0, 1, 2, 3]] * 3)
-    with pytest.raises(TypeError, match="same_kind"):
-        strided.write(out, np.ones(4, complex))
+    strided.write(out, numbers((1, 3, 4), "i2"))
+    np.testing.assert_array_equal(out, numbers((3, 4), "f4"))
     with pytest.raises(ValueError, match="broadcast"):
         strided.write(out, np.ones(3, np.float32))
     out.flags.writeable = False
@@ -186,7 +186,7 @@ def test_write_to_elements_that_overlap():
     base = np.zeros(30_000, np.float32)
     strided.write(as_strided(base, (3, 20_000), (4, 4)), numbers((3, 20_000), "f4"))
     expected = np.zeros(30_000, np.float32)
-    np.copyto(as_strided(expected, (3, 20_000), (4, 4)), numbers((3, 20_000), "f4"))
+    as_strided(expected, (3, 20_000), (4, 4))[...] = numbers((3, 20_000), "f4")
     np.testing.assert_array_equal(base, expected)
     out = as_strided(base, (5, 4), (0, 4))
     strided.write(out, numbers((5, 4), "f4"))
