@@ -168,7 +168,8 @@ def _write(x: Array, value: Any, key: Any) -> None:
         raise RuntimeError(f"setitem: a complex value does not fit a tensor of dtype {x.dtype}")
     try:
         with np.errstate(all="ignore"):
-            part = x[key] if np.size(value) >= LARGE and is_basic(key) else None
+            large = getattr(value, "size", 1) >= LARGE
+            part = x[key] if large and is_basic(key) else None
             if type(part) is Array:
                 B.write(part, value)
             else:

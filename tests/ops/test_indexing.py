@@ -240,3 +240,19 @@ def test_errors(name):
     with pytest.raises(kind, match=message):
         call()
     assert not X._data.any()
+
+
+@pytest.mark.parametrize("key", [np.s_[:, ::2], np.s_[::-1, :50], np.s_[...], np.s_[None, 1:]])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
+def test_large_values_written_to_slices(key, dtype):
+    x = np.arange(20_000.0).reshape(100, 200)
+    expected, out = x.copy(), lucid.tensor(x)
+    value = -x[key].astype(dtype)
+    expected[key] = value[::-1]
+    out[key] = lucid.tensor(value).flip(0)
+    np.testing.assert_array_equal(out.numpy(), expected)
+    with pytest.raises(ShapeError, match="setitem"):
+        out[3, 4] = lucid.tensor(x)
+    with pytest.raises(ShapeError, match="setitem"):
+        out[:50] = lucid.tensor(x)
+    np.testing.assert_array_equal(out.numpy(), expected)
