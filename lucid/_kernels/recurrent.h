@@ -31,10 +31,15 @@ typedef struct {
 typedef void (*cell_function)(const cell_step *step, ptrdiff_t first, ptrdiff_t last,
                               ptrdiff_t left, ptrdiff_t right);
 typedef void (*add_function)(void *to, const void *x, ptrdiff_t count);
+/* sums [+]= x W + bias, for `count` columns of W: panels that the engine packed one by one, in each
+ * all of the depth. bias may be NULL. */
+typedef void (*row_function)(const void *panels, const void *x, const void *bias, void *sums,
+                             ptrdiff_t count, ptrdiff_t depth, int accumulate);
 
 typedef struct {
     cell_function forward[RECURRENT_KINDS], backward[RECURRENT_KINDS];
     add_function add;
+    row_function multiply_row;
 } cell_table;
 
 #endif

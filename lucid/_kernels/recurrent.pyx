@@ -62,6 +62,9 @@ cdef extern from "recurrent.h" nogil:
         cell_function* forward
         cell_function* backward
         void (*add)(void*, const void*, Py_ssize_t) noexcept nogil
+        void (*multiply_row)(
+            const void*, const void*, const void*, void*, Py_ssize_t, Py_ssize_t,
+            bint) noexcept nogil
     const cell_table* const* CELLS "LUCID_PICK(cells)"
 
 cdef const cell_table* const* cells = CELLS
@@ -204,9 +207,10 @@ cdef ndarray state_from(ndarray initial, ndarray like, Py_ssize_t rows, Py_ssize
 cdef struct weights:
     # W as the right operand of products, in panels of at most UNITS of its `n` columns: panel
     # `gate` of block `block` starts at column gate * n + UNITS * block. `packed`: NULL, or
-    # all of them, `panel_bytes` each, the gates of a block together.
+    # all of them, `panel_bytes` each, the gates of a block together; packed by so many columns
+    # at a time.
     gemm_operand operand
-    Py_ssize_t gates, n, k, itemsize, panel_bytes
+    Py_ssize_t gates, n, k, itemsize, panel_bytes, at_a_time
     char* packed
 
 
@@ -236,16 +240,19 @@ cdef ndarray room_for_packed(const layer* s, weights* w):
 
 cdef void pack(const layer* s, const weights* w, Py_ssize_t index) noexcept nogil:
     """The panels of a block."""
-    cdef Py_ssize_t gate
+    cdef Py_ssize_t columns = min(UNITS, w.n - index * UNITS), gate, i
     cdef gemm_operand b
-    cdef void* to
-    if w.packed is NULL or index >= blocks_of(w.n):
+    cdef char* to
+    if w.packed is NULL:
         return
     for gate in range(w.gates):
         b = panel(w, index, gate)
-        to = <void*>b.packed
+        to = <char*>b.packed
         b.packed = NULL
-        s.engine.pack_b(min(UNITS, w.n - index * UNITS), w.k, &b, to)
+        for i in range((columns + w.at_a_time - 1) // w.at_a_time):
+            s.engine.pack_b(min(w.at_a_time, columns - i * w.at_a_time), w.k, &b, to)
+            b.data = at(b.data, w.at_a_time * b.free_stride, w.itemsize)
+            to += s.engine.packed_size(w.at_a_time, w.k)
 
 
 cdef weights weights_of(
@@ -255,7 +262,7 @@ cdef weights weights_of(
     cdef weights found
     found.operand = strided(data(w), free_stride, depth_stride)
     found.gates, found.n, found.k, found.itemsize = gates, n, k, s.itemsize
-    found.packed, found.panel_bytes = NULL, 0
+    found.packed, found.panel_bytes, found.at_a_time = NULL, 0, UNITS
     return found
 
 
@@ -336,7 +343,7 @@ cdef struct forward_pass:
     char* extra
     char* whole
     void* c
-    bint keep
+    bint keep, single     # a single sequence, and packed weights
 
 
 cdef inline char* state_before(const forward_pass* f, Py_ssize_t t) noexcept nogil:
@@ -385,6 +392,7 @@ cdef void forward_step(const forward_pass* f, Py_ssize_t phase, Py_ssize_t numbe
     cdef bint projecting = phase % s.phases_per_step == 1
     cdef block b = block_of(s, t, number, s.projected if projecting else s.hidden)
     cdef char* out = at_step(s, &f.y, t)
+    cdef void* sums
     cdef cell_step step
     cdef gemm_epilogue add
     if is_empty(b):
@@ -404,11 +412,15 @@ cdef void forward_step(const forward_pass* f, Py_ssize_t phase, Py_ssize_t numbe
         if f.whole:
             step.out, step.out_stride = f.whole, s.hidden
         for gate in range(s.gates):
+            sums = at(step.recurrent if s.kind == GRU else step.gates, gate * s.hidden, size)
             add = finish(s.kind != GRU, at(f.state_bias, gate * s.hidden + b.left, size))
-            multiply(
-                s, &b, step.h_before, s.projected, &f.from_state, gate,
-                at(step.recurrent if s.kind == GRU else step.gates, gate * s.hidden, size),
-                s.stride, &add)
+            if f.single:
+                s.cells.multiply_row(
+                    panel(&f.from_state, b.index, gate).packed, step.h_before, add.column_bias,
+                    at(sums, b.left, size), b.right - b.left, s.projected, add.accumulate)
+            else:
+                multiply(
+                    s, &b, step.h_before, s.projected, &f.from_state, gate, sums, s.stride, &add)
         s.cells.forward[s.kind](&step, b.first, b.last, b.left, b.right)
     if (projecting or not f.whole) and 0 <= after < s.steps:
         copy(
@@ -450,6 +462,9 @@ def forward(
     cdef ndarray _weights = room_for_packed(s, &f.from_state), _projection
     if w_hr is not None:
         _projection = room_for_packed(s, &f.projection)
+    f.single = s.batch == 1 and f.from_state.packed is not NULL
+    if f.single:
+        f.from_state.at_a_time = s.engine.packed_size(1, 1) // s.itemsize
     cdef block b
     cdef void* last_state = data(h)
     cdef Py_ssize_t t

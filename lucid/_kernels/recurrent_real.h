@@ -1,7 +1,8 @@
-/* recurrent_real.h: the point-wise part of one step of each recurrent cell, and its derivative.
+/* recurrent_real.h: the point-wise part of one step of each recurrent cell, and its derivative;
+ * and the product of a single sequence's state with weights.
  *
- * Plain loops over one row at a time, which stays in the L1 cache between them. Gates lie in the
- * order of PyTorch's weights: i f g o in an LSTM, r z n in a GRU.
+ * The cells are plain loops over one row at a time, which stays in the L1 cache between them. Gates
+ * lie in the order of PyTorch's weights: i f g o in an LSTM, r z n in a GRU.
  *
  * No include guard: included once per type and level.
  */
@@ -145,10 +146,44 @@ CELL(gru_backward) {
     }
 }
 
+/* ---- One row times packed weights ------------------------------------------------------------ */
+
+#define LANES ((ptrdiff_t)(LUCID_VBYTES / sizeof(real)))
+#define COLUMNS (2 * LANES) /* of a panel that the engine packs */
+#define vec R(vec)
+typedef real vec __attribute__((vector_size(LUCID_VBYTES)));
+typedef real R(vec_at) __attribute__((vector_size(LUCID_VBYTES), aligned(sizeof(real)), may_alias));
+
+/* The engine's tile takes panel by panel, and of one row there are then but two sums at a time,
+ * which wait for their own last addition. Two panels at once keep up with the cache. */
+static void R(multiply_row)(const void *panels, const void *x, const void *bias, void *sums,
+                            ptrdiff_t count, ptrdiff_t depth, int accumulate) {
+    const real *const state = x, *const terms = bias;
+    real *const to = sums;
+    for (ptrdiff_t j = 0; j < count; j += 2 * COLUMNS) {
+        const real *a = (const real *)panels + j * depth;
+        const real *b = j + COLUMNS < count ? a + COLUMNS * depth : a;
+        vec t[4] = {{0}};
+        for (ptrdiff_t p = 0; p < depth; p++, a += COLUMNS, b += COLUMNS) {
+            t[0] += *(const R(vec_at) *)a * state[p];
+            t[1] += *(const R(vec_at) *)(a + LANES) * state[p];
+            t[2] += *(const R(vec_at) *)b * state[p];
+            t[3] += *(const R(vec_at) *)(b + LANES) * state[p];
+        }
+        real total[2 * COLUMNS];
+        memcpy(total, t, sizeof total);
+        for (ptrdiff_t i = 0; i < 2 * COLUMNS && j + i < count; i++) {
+            if (accumulate) total[i] += to[j + i];
+            to[j + i] = terms ? total[i] + terms[j + i] : total[i];
+        }
+    }
+}
+
 static const cell_table R(cells) = {
     {R(rnn_tanh_forward), R(rnn_relu_forward), R(lstm_forward), R(gru_forward)},
     {R(rnn_tanh_backward), R(rnn_relu_backward), R(lstm_backward), R(gru_backward)},
     R(add),
+    R(multiply_row),
 };
 
 #undef CELL
@@ -157,3 +192,6 @@ static const cell_table R(cells) = {
 #undef GATES
 #undef EACH_ROW
 #undef EACH_UNIT
+#undef LANES
+#undef COLUMNS
+#undef vec

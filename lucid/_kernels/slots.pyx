@@ -28,7 +28,7 @@ cdef extern from *:
         int type
         Py_ssize_t offset
     PyMemberDef* LUCID_SLOT_MEMBER(object descriptor)
-    object LUCID_SLOT_TYPE(object descriptor)
+    PyObject* LUCID_SLOT_TYPE(object descriptor)  # borrowed
     PyObject* LUCID_ITEM(list objects, Py_ssize_t i)  # borrowed
     bint LUCID_IS(PyObject* item, object type)
     object LUCID_NEW(type cls)
@@ -88,7 +88,7 @@ cdef class Slot:
             or LUCID_SLOT_MEMBER(descriptor).type != T_OBJECT_EX
         ):
             raise TypeError(f"Slot: descriptor must be a slot of a class; got {descriptor!r}")
-        self.owner = LUCID_SLOT_TYPE(descriptor)
+        self.owner = <object>LUCID_SLOT_TYPE(descriptor)
         self.offset = LUCID_SLOT_MEMBER(descriptor).offset
 
     cdef PyObject** place(self, list objects, Py_ssize_t i) except NULL:

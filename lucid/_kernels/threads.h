@@ -7,7 +7,9 @@
  *
  * - workers stay awake, and callers wait awake for the workers still inside, for about as long as
  *   a wake-up costs, and then sleep: at most twice the cost of the best choice, without knowing
- *   when the next job comes. While awake they keep offering their processor to others;
+ *   when the next job comes. A worker without work keeps yielding its processor, so that on a
+ *   busy machine it falls behind everybody else and the caller works alone, rather than waiting
+ *   for a worker that has lost its processor in the middle of a task;
  * - a caller starts on its own, and calls sleeping workers once the work since they could have
  *   been awake, with what is left of the job as its tasks so far predict it, is worth a wake-up.
  *   Small models therefore run as on one thread, and a kernel only says what its tasks are;
@@ -36,7 +38,7 @@
 typedef void (*lucid_task)(void *context, Py_ssize_t index);
 
 enum {
-    LUCID_PAUSES = 50, /* between two offers of the processor: about a microsecond */
+    LUCID_PAUSES = 50, /* between two looks at the clock: about a microsecond */
     /* Of lucid_pool.state: how many workers may still join the job, and how many are inside. */
     LUCID_PLACE = 1,
     LUCID_INSIDE = 1 << 16,
@@ -77,8 +79,10 @@ static inline void lucid_pause(void) {
 static int lucid_is_open(void) { return (atomic_load(&lucid_pool.state) & LUCID_PLACES) != 0; }
 static int lucid_is_empty(void) { return atomic_load(&lucid_pool.state) < LUCID_INSIDE; }
 
-/* Waits until `happened`, first awake and then asleep: `asleep` counts who sleeps on `signal`. */
-static void lucid_await(int (*happened)(void), atomic_int *asleep, pthread_cond_t *signal) {
+/* Waits until `happened`, first awake, yielding or not, and then asleep: `asleep` counts who
+ * sleeps on `signal`. */
+static void lucid_await(int (*happened)(void), int yielding, atomic_int *asleep,
+                        pthread_cond_t *signal) {
     if (happened()) return;
     const int64_t until = lucid_now() + lucid_pool.wake_up;
     do {
@@ -86,7 +90,7 @@ static void lucid_await(int (*happened)(void), atomic_int *asleep, pthread_cond_
             if (happened()) return;
             lucid_pause();
         }
-        sched_yield();
+        if (yielding) sched_yield();
     } while (lucid_now() < until);
     pthread_mutex_lock(&lucid_pool.lock);
     atomic_fetch_add(asleep, 1);
@@ -135,7 +139,7 @@ static void *lucid_worker(void *unused) {
     (void)unused;
     for (;;) {
         if (!lucid_join()) {
-            lucid_await(lucid_is_open, &lucid_pool.sleepers, &lucid_pool.opened);
+            lucid_await(lucid_is_open, 1, &lucid_pool.sleepers, &lucid_pool.opened);
             continue;
         }
         Py_ssize_t index;
@@ -200,7 +204,7 @@ static void lucid_parallel_for(lucid_task task, void *context, Py_ssize_t count)
     }
 
     atomic_fetch_and(&lucid_pool.state, ~LUCID_PLACES);
-    lucid_await(lucid_is_empty, &lucid_pool.waiting, &lucid_pool.left);
+    lucid_await(lucid_is_empty, 0, &lucid_pool.waiting, &lucid_pool.left);
     lucid_pool.finished = lucid_now();
     lucid_pool.lone = called ? 0 : lucid_pool.lone + lucid_pool.finished - start;
     atomic_flag_clear(&lucid_pool.busy);

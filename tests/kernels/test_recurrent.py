@@ -19,7 +19,7 @@ from lucid._kernels import cpu
 from lucid._kernels import recurrent as kernel
 from lucid.ops.recurrent import GATES, KINDS, recurrent_layer, unrolled
 
-STEPS = 4
+STEPS = 6
 
 
 @pytest.fixture(autouse=True)

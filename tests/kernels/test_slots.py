@@ -108,6 +108,16 @@ def test_what_a_maker_makes_is_counted_and_collected():
     assert sys.getrefcount(value) == before
 
 
+def test_the_class_is_counted():
+    before = sys.getrefcount(Point)
+    made = [Maker(Point, "x", y=None)(i) for i in range(10)]
+    assert sys.getrefcount(Point) == before + len(made)
+    del made
+    slots = [Slot(Point.x) for _ in range(10)]
+    del slots
+    assert sys.getrefcount(Point) == before
+
+
 def test_a_maker_wants_all_values():
     with pytest.raises(TypeError, match="expected 2 values for a Point; got 1"):
         Maker(Point, "x", "y")(1)
