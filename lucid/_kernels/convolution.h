@@ -9,8 +9,9 @@
  * Each channel (and depth tap) has a plane for every residue of the rows that are read, where the
  * source advances by `split` > 1 per position. Along a row there are two ways:
  *
- *     dense    a plane for every column of the kernel. Rows follow each other without a gap, so that
- *              results are written where they belong. Worth the copies where many channels use them.
+ *     dense    a plane for every column of the kernel. Rows follow each other without a gap, and
+ *              results are written where they belong. Worth the copies where many channels use
+ *              them.
  *     shared   a plane for every residue, with padding between rows; the positions there are
  *              computed and dropped.
  *
@@ -128,7 +129,7 @@ static void conv_axis_planes(conv_axis *a, int dense) {
     }
 }
 
-/* Whether every element of the source is reached by a tap: else a spread leaves some as they are. */
+/* Whether a tap reaches every element of the source; a spread leaves the others as they are. */
 static inline int conv_reaches_all(const conv_extent *extents) {
     for (int d = 0; d < CONV_AXES; d++) {
         const ptrdiff_t stride = extents[d].stride;

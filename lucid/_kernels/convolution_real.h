@@ -1,8 +1,9 @@
 /* convolution_real.h: the loops on streams for one `real` type and one vector width.
  *
  * The product keeps ROWS target channels x 2 vectors of positions in registers while it walks over
- * the taps (few channels: more vectors), the weight's gradient OUTS target channels x TAPS taps,
- * whose lanes are added up at the end. Sums over taps and positions run in one order, whatever the
+ * the taps (few channels: more vectors). The weight's gradient keeps OUTS target channels x TAPS
+ * taps while it walks over positions, of several images where one has few; then their lanes are
+ * added up. Sums over taps and positions run in one order, whatever the
  * number of threads.
  */
 
@@ -267,8 +268,9 @@ ALWAYS_INLINE void R(totals)(vec *x, const int count) {
         for (int t = 0; t < taps; t++)
 
 /* sum(o, t) += the products of a vector of g(o) and of x(offset(t)), of its first `count` lanes. */
-ALWAYS_INLINE void R(dots_step)(const int outs, const int taps, const real *g, ptrdiff_t g_stride,
-                                const real *x, const ptrdiff_t *offsets, ptrdiff_t count, vec *sum) {
+ALWAYS_INLINE void R(dots_step)(const int outs, const int taps, const real *g,
+                                ptrdiff_t g_stride, const real *x, const ptrdiff_t *offsets,
+                                ptrdiff_t count, vec *sum) {
     vec y[9];
     R(vec_bits) mask;
     for (int l = 0; l < LANES; l++) mask[l] = l < count ? -1 : 0;

@@ -201,9 +201,7 @@ GLOBAL = [  # sizes, kernel, stride, padding: windows wider than they are many
 @pytest.mark.parametrize("case", GLOBAL, ids=str)
 def test_averages_of_wide_windows(case, dtype, monkeypatch):
     sizes, *settings = case
-    counts = tuple(
-        (n + 2 * p - k) // s + 1 for n, k, s, p in zip(sizes, *settings, strict=True)
-    )
+    counts = tuple((n + 2 * p - k) // s + 1 for n, k, s, p in zip(sizes, *settings, strict=True))
     x = np.random.default_rng(0).standard_normal((2, 3, *sizes)).astype(dtype)
     ones = (1,) * len(sizes)
     found = pools(pooling, x, counts, *settings, ones)[2:]
