@@ -62,7 +62,6 @@ typedef struct {
     int direct;                              /* tiles are written where they belong */
     ptrdiff_t taps;                          /* sources x places */
     ptrdiff_t *offsets;                      /* of the taps, in the order of the weight */
-    ptrdiff_t slack;                         /* what a vector may read or write too much */
     ptrdiff_t height;                        /* target channels in a tile */
     ptrdiff_t *memory;
     const void *source, *bias;
@@ -184,7 +183,8 @@ static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdif
     c->plane = (height->block + height->reach) * c->pitch;
     c->positions = (height->block - 1) * c->pitch + width->block;
     c->together = conv_most(1, conv_least(c->images, walk / conv_most(c->positions, 1)));
-    c->image = depth->taps * height->planes * width->planes * c->plane;
+    /* Past the last plane there may be zeros to share as well. */
+    c->image = depth->taps * height->planes * width->planes * c->plane + width->reach;
     c->channel = c->together * c->image;
     c->chunks = size ? conv_most(1, conv_least(c->sources, c->sources * c->channel / size)) : 1;
     c->per_chunk = (c->sources + c->chunks - 1) / c->chunks;
@@ -192,8 +192,7 @@ static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdif
     /* Whether the positions of a block are neighbours in the target. */
     c->direct = depth->step == 1 && height->step == 1 && width->step == 1 &&
                 (height->block == 1 || c->pitch == width->target);
-    c->slack = slack + width->block + width->reach;
-    c->stream = conv_up(c->per_chunk * c->channel + c->slack, 64);
+    c->stream = conv_up(c->per_chunk * c->channel + slack, 64);
 
     c->taps = 0;
     for (ptrdiff_t s = 0; s < c->sources; s++)

@@ -44,7 +44,7 @@ cdef extern from *:
     ctypedef struct conv_pass:
         Py_ssize_t images, groups, sources, targets
         conv_axis axis[3]
-        Py_ssize_t stream, positions, kernel, taps, slack, height
+        Py_ssize_t stream, positions, kernel, taps, height
         Py_ssize_t* memory
         const void* source
         const void* bias
@@ -246,7 +246,7 @@ cdef int run_pass(
         c.target = cnp.PyArray_DATA(target)
         c.bias = NULL if bias is None else cnp.PyArray_DATA(bias)
         _memory = workspace(
-            &c, (c.stream + c.height * conv_up(c.positions + c.slack, level.lanes)) * itemsize,
+            &c, (c.stream + c.height * conv_up(c.positions + level.lanes, level.lanes)) * itemsize,
             tasks)
         with nogil:
             if residues is NULL:

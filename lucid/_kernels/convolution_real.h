@@ -62,15 +62,17 @@ static void R(fill)(const conv_pass *c, const conv_block *b, ptrdiff_t place, re
     const real *from = (const real *)c->source +
                        ((b->image * c->groups + b->group) * c->sources + b->first) *
                            depth->source * height->source * row;
-    for (ptrdiff_t s = 0; s < b->sources; s++)
+    for (ptrdiff_t s = 0; s < b->sources; s++) {
+        real *const planes = stream + s * c->channel + place * c->image;
+        R(clear)(planes + c->image - width->reach, width->reach);
         for (ptrdiff_t t = 0; t < depth->taps; t++) {
             const ptrdiff_t deep = b->depth * depth->split + depth->shift[t];
             const real *const slice = from + (s * depth->source + deep) * height->source * row;
             const int outside = deep < 0 || deep >= depth->source;
             for (ptrdiff_t i = 0; i < height->planes; i++)
                 for (ptrdiff_t j = 0; j < width->planes; j++) {
-                    real *const to = stream + s * c->channel + place * c->image +
-                                     ((t * height->planes + i) * width->planes + j) * c->plane;
+                    real *const to =
+                        planes + ((t * height->planes + i) * width->planes + j) * c->plane;
                     const ptrdiff_t top = b->top * height->split + height->origin[i];
                     const ptrdiff_t left = b->left * split + width->origin[j];
                     conv_range down = conv_inside(top, height->split, height->source, rows);
@@ -82,7 +84,7 @@ static void R(fill)(const conv_pass *c, const conv_block *b, ptrdiff_t place, re
                     R(clear)(to + down.end * c->pitch, c->plane - down.end * c->pitch);
                 }
         }
-    R(clear)(stream + b->sources * c->channel, c->slack);
+    }
 }
 
 /* ---- The product ---------------------------------------------------------------------------- */
