@@ -141,7 +141,7 @@ def hot_module(source: Path) -> Extension:
     return Extension(name, [str(source)], extra_compile_args=FLAGS + WARNINGS, extra_link_args=LINK)
 
 
-# The C code of a debug build has its own folder: what there is of the other is not up to date for it.
+# The C code of a debug build has its own folder: that of a release build would count as up to date.
 extensions = cythonize(
     [kernel(source) for source in sorted(KERNELS.glob("*.pyx"))],
     compiler_directives=DIRECTIVES,
