@@ -274,7 +274,7 @@ ALWAYS_INLINE void R(dots_step)(const int outs, const int taps, const real *g,
                                 ptrdiff_t g_stride, const real *x, const ptrdiff_t *offsets,
                                 ptrdiff_t count, vec *sum) {
     vec y[9];
-    R(vec_bits) mask;
+    R(vec_bits) mask = {0};
     for (int l = 0; l < LANES; l++) mask[l] = l < count ? -1 : 0;
     _Pragma("GCC unroll 9")
     for (int t = 0; t < taps; t++) {
