@@ -13,3 +13,4 @@ from lucid._kernels.pointwise import *
 from lucid._kernels.recurrent import backward as recurrent_backward
 from lucid._kernels.recurrent import forward as recurrent_forward
 from lucid._kernels.rowwise import *
+from lucid._kernels.strided import concatenate, copy, embed, reshape, stack, write

@@ -273,6 +273,30 @@ def logcumsumexp(x: Array, axis: int) -> Array:
     return np.logaddexp.accumulate(x, axis=axis)
 
 
+# -------------------------------------------------------------------- copies
+
+concatenate = np.concatenate
+stack = np.stack
+
+
+def copy(x: Array) -> Array:
+    return x.copy()
+
+
+def write(out: Array, x: Any) -> None:
+    out[...] = x
+
+
+def embed(g: Array, shape: tuple[int, ...], key: Any) -> Array:
+    out = np.zeros(shape, g.dtype)
+    out[key] = g
+    return out
+
+
+def reshape(x: Array, shape: Any) -> Array:
+    return x.reshape(shape)
+
+
 # -------------------------------------------------------------------- networks and matrices
 
 matmul = np.matmul

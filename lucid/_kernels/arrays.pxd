@@ -34,10 +34,3 @@ cdef inline ndarray empty(
 
 cdef inline ndarray empty_like(ndarray x):
     return empty(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
-
-
-cdef inline ndarray contiguous(ndarray x, int type_number):
-    """A C-contiguous copy of that dtype."""
-    cdef ndarray out = empty(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), type_number)
-    cnp.PyArray_CopyInto(out, x)
-    return out

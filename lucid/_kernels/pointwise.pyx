@@ -2,9 +2,10 @@
 
 A C-contiguous operand (for one-operand kernels: a C- or Fortran-contiguous one) runs in
 vectorised loops that `pointwise_body.h` lists. Binary kernels also take a Python number, an array
-of one element, and an operand that broadcasts along leading or trailing axes. Everything else goes
-to the NumPy function of the same meaning, silently where NumPy would warn of an overflow or a
-division by zero. The result is always an ndarray, 0-d included, and inputs are never changed.
+of one element, and an operand that broadcasts along leading or trailing axes; a large operand of
+another layout is copied first where that pays. Everything else goes to the NumPy function of the
+same meaning, silently where NumPy would warn of an overflow or a division by zero. The result is
+always an ndarray, 0-d included, and inputs are never changed.
 """
 
 import numpy as np
@@ -18,9 +19,10 @@ from numpy cimport (
     NPY_FLOAT, ndarray
 )
 
-from lucid._kernels.arrays cimport contiguous, empty, empty_like, ready, ready_out
-from lucid._kernels.loops cimport CHUNK, range_loop, real_type, run_range
+from lucid._kernels.arrays cimport empty, empty_like, ready, ready_out
+from lucid._kernels.loops cimport CHUNK, UNLOCKED, range_loop, real_type, run_range
 from lucid._kernels.memory import call as pooled_call
+from lucid._kernels.strided cimport contiguous
 
 cnp.import_array()
 
@@ -63,6 +65,22 @@ cdef inline bint dense(ndarray x) noexcept:
         and (cnp.PyArray_FLAGS(x) & (NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_F_CONTIGUOUS)) != 0
         and cnp.PyArray_ISNOTSWAPPED(x)
     )
+
+
+cdef ndarray densely(ndarray x):
+    """`x`, or a dense copy of one so large that a copy on all threads and a loop beat NumPy's."""
+    if dense(x) or cnp.PyArray_SIZE(x) < UNLOCKED:
+        return x
+    return contiguous(x, cnp.PyArray_TYPE(x))
+
+
+cdef bint scattered(ndarray x) noexcept:
+    """Whether no two elements lie side by side; where some do, NumPy's own loops are as fast."""
+    cdef int axis
+    for axis in range(cnp.PyArray_NDIM(x)):
+        if cnp.PyArray_STRIDES(x)[axis] == cnp.PyArray_ITEMSIZE(x):
+            return False
+    return True
 
 
 cdef inline bint c_ordered(ndarray x) noexcept:
@@ -202,6 +220,8 @@ cdef ndarray binary(int operation, x, y):
 cdef ndarray binary_number(int operation, ndarray x, value, Number* number, int steps):
     """An array and a number, which is the right operand if the left one steps."""
     cdef int offset = real_type(x)
+    if offset >= 0 and scattered(x):
+        x = densely(x)
     if offset < 0 or not dense(x):
         if steps == X_STEPS:
             return binary_elsewhere(operation, x, value)
@@ -237,6 +257,10 @@ cdef ndarray binary_arrays(int operation, ndarray x, ndarray y):
             y = unexpanded(y)
         elif same_shape(x, y) and dense(y):
             x = unexpanded(x)
+        if dense(x):
+            y = densely(y)
+        elif dense(y):
+            x = densely(x)
         if not (dense(x) and dense(y)):
             return binary_elsewhere(operation, x, y)
     cdef range_loop loop = binary_loops[2 * operation + offset]

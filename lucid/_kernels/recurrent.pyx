@@ -20,10 +20,11 @@ cimport numpy as cnp
 from libc.string cimport memcpy, memset
 from numpy cimport NPY_FLOAT, NPY_INTP, NPY_UINT8, ndarray
 
-from lucid._kernels.arrays cimport contiguous, empty, ready
+from lucid._kernels.arrays cimport empty, ready
 from lucid._kernels.gemm cimport (
     GEMM_IDENTITY, gemm_engine, gemm_epilogue, gemm_f32, gemm_f64, gemm_operand, strided)
 from lucid._kernels.loops cimport real_type
+from lucid._kernels.strided cimport contiguous
 from lucid._kernels.threads cimport num_threads, parallel_for, task_t
 
 cnp.import_array()

@@ -11,8 +11,9 @@ cimport numpy as cnp
 from libc.stdint cimport int64_t
 from numpy cimport NPY_DOUBLE, NPY_FLOAT, NPY_INT64, ndarray
 
-from lucid._kernels.arrays cimport contiguous, empty, empty_like, ready
+from lucid._kernels.arrays cimport empty, empty_like, ready
 from lucid._kernels.loops cimport CHUNK, range_loop, real_type, run_range
+from lucid._kernels.strided cimport contiguous
 
 cnp.import_array()
 

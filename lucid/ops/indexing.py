@@ -23,6 +23,9 @@ from lucid.ops.shape import array_of, broadcast_to, expand, movedim, reshape, te
 
 Array = np.ndarray
 
+LARGE = 4096
+"""Elements from which on a view to write to costs less than it gains."""
+
 # -------------------------------------------------------------------- x[key]
 
 
@@ -133,6 +136,8 @@ getitem.gradient(x=lambda F, g, x_shape, key: F.put(g, x_shape, key))
 @operation(1)
 def put(g: Array, shape: tuple[int, ...], key: Any) -> Array:
     """Gradient of :func:`getitem`: zeros of ``shape`` with ``g`` added at ``key``."""
+    if is_basic(key):
+        return B.embed(g, shape, key)
     out = B.zeros(shape, g.dtype)
     where = _one_axis(key)
     if where is None and _is_mask(key):
@@ -153,7 +158,7 @@ put.gradient(g=lambda F, g, key: F.getitem(g, key))
 @operation(2)
 def setitem(x: Array, value: Array, key: Any) -> Array:
     """``x`` with ``x[key]`` replaced by ``value``, which broadcasts."""
-    out = x.copy()
+    out = B.copy(x)
     _write(out, value, key)
     return out
 
@@ -163,7 +168,11 @@ def _write(x: Array, value: Any, key: Any) -> None:
         raise RuntimeError(f"setitem: a complex value does not fit a tensor of dtype {x.dtype}")
     try:
         with np.errstate(all="ignore"):
-            x[key] = value
+            part = x[key] if np.size(value) >= LARGE and is_basic(key) else None
+            if type(part) is Array:
+                B.write(part, value)
+            else:
+                x[key] = value
     except IndexError as error:
         raise IndexError(f"setitem: {error}; the tensor has shape {x.shape}") from None
     except ValueError as error:
@@ -447,7 +456,7 @@ put_along.gradient(g=lambda F, g, dim, index: F.take_along(g, dim, index))
 @operation(2)
 def write_along(x: Array, src: Array, dim: int, index: Array) -> Array:
     """``x`` with ``src`` written where ``index`` says: what :func:`scatter` records."""
-    out = x.copy()
+    out = B.copy(x)
     _write_along(out, src, dim, index)
     return out
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lucid._backend import B
 from lucid._core import dtype as dtypes
 from lucid._core.op import operation
 from lucid._core.tensor import Tensor
@@ -61,14 +62,14 @@ def cat(tensors: list[Array], dim: int = 0) -> Array:
         raise ShapeError("cat: 0-d tensors cannot be joined; use stack")
     at = one_dim(dim, len(shape), "cat")
     for i, x in enumerate(tensors):
-        if x.shape != (0,) and (
+        if x.shape not in (shape, (0,)) and (
             x.ndim != len(shape) or x.shape[:at] + x.shape[at + 1 :] != shape[:at] + shape[at + 1 :]
         ):
             raise ShapeError(
                 f"cat: tensors must have the same shape but in dim {dim}; tensors[{i}] has "
                 f"{x.shape}, another {shape}"
             )
-    return np.concatenate(_one_dtype(tensors, joined), at)
+    return B.concatenate(_one_dtype(tensors, joined), at)
 
 
 concat = concatenate = cat
@@ -119,7 +120,7 @@ def stack(tensors: list[Array], dim: int = 0) -> Array:
                 f"tensors[0] {tensors[0].shape}"
             )
     at = one_dim(dim, tensors[0].ndim + 1, "stack")
-    return np.stack(_one_dtype(tensors, tensors), at)
+    return B.stack(_one_dtype(tensors, tensors), at)
 
 
 @stack.gradient
@@ -385,7 +386,7 @@ def flip(x: Array, dims: Any) -> Array:
         tensor([2, 1, 0])
     """
     which = all_dims(dims, x.ndim, "flip")
-    return np.flip(x, which).copy()
+    return B.copy(np.flip(x, which))
 
 
 flip.gradient(x=lambda F, g, dims: F.flip(g, dims))

@@ -1041,7 +1041,7 @@ def clone(x: Array) -> Array:
         >>> lucid.clone(lucid.tensor([1.0, 2.0]))
         tensor([1., 2.])
     """
-    return x.copy()
+    return B.copy(x)
 
 
 clone.gradient(x=lambda F, g: g)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lucid._backend import B
 from lucid._core import dtype as dtypes
 from lucid._core.op import operation
 from lucid._core.tensor import Tensor
@@ -38,7 +39,7 @@ def reshape(x: Array, shape: Any) -> Array:
                 [3, 4, 5]])
     """
     try:
-        return x.reshape(shape)
+        return B.reshape(x, shape)
     except (ValueError, TypeError):
         raise ShapeError(
             f"reshape: shape must hold the {x.size} elements of {x.shape}; got {shape}"

@@ -144,6 +144,19 @@ def test_binary_with_a_number(name, dtype, number):
     assert function(x, number).dtype == right.dtype
 
 
+@pytest.mark.parametrize("dtype", REALS)
+@pytest.mark.parametrize("name", BINARY)
+def test_large_operands_of_any_layout(name, dtype):
+    x = np.abs(values((130, 90), dtype)) + 1
+    function = getattr(pointwise, name)
+    for operand in layouts(x):
+        np.testing.assert_array_equal(function(operand, 2.5), function(x, 2.5))
+        np.testing.assert_array_equal(function(2.5, operand), function(2.5, x))
+        for other in layouts(x[::-1].copy()):
+            np.testing.assert_array_equal(function(operand, other), function(x, x[::-1].copy()))
+        np.testing.assert_array_equal(function(operand, x[0]), function(x, x[0]))
+
+
 def test_shapes_that_do_not_broadcast():
     with pytest.raises(ValueError, match="broadcast"):
         pointwise.add(np.ones((2, 3)), np.ones(2))

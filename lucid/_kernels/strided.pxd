@@ -1,0 +1,5 @@
+# strided.pxd: for sibling kernels whose loops need contiguous memory.
+
+from numpy cimport ndarray
+
+cdef ndarray contiguous(ndarray x, int type_number)
