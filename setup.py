@@ -25,13 +25,13 @@ KERNELS = Path("lucid/_kernels")
 # Plain Python that is compiled as it stands: a step of a small model is mostly its bytecode. A
 # change takes effect with the next build.
 HOT_MODULES = (Path("lucid/_core/engine.py"), Path("lucid/_core/op.py"))
-DEBUG = os.environ.get("LUCID_DEBUG", "0") not in ("", "0")
 SANITIZE = os.environ.get("LUCID_SANITIZE", "")
+DEBUG = bool(SANITIZE) or os.environ.get("LUCID_DEBUG", "0") not in ("", "0")
 
 # Never -ffast-math: linking with it switches the whole process to flush-to-zero on import.
 FLAGS = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-std=c11", "-pthread"]
 FLAGS += ["-fvisibility=hidden"]
-if DEBUG or SANITIZE:
+if DEBUG:
     FLAGS = ["-O1", "-g", "-UNDEBUG", "-std=c11", "-pthread"]
 if SANITIZE:
     FLAGS += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer"]
@@ -39,7 +39,7 @@ WARNINGS = ["-Wno-unused-function", "-Wno-psabi"]
 LINK = ["-pthread", "-lm"]
 if SANITIZE:
     LINK += [f"-fsanitize={SANITIZE}"]
-elif sys.platform == "linux" and not DEBUG:
+if sys.platform == "linux" and not DEBUG:
     LINK += ["-Wl,-s"]
 
 DIRECTIVES = {
@@ -141,10 +141,13 @@ def hot_module(source: Path) -> Extension:
     return Extension(name, [str(source)], extra_compile_args=FLAGS + WARNINGS, extra_link_args=LINK)
 
 
+# The C code of a debug build has its own folder: that of a release build would count as up to date.
 extensions = cythonize(
-    [kernel(source) for source in sorted(KERNELS.glob("*.pyx"))], compiler_directives=DIRECTIVES
+    [kernel(source) for source in sorted(KERNELS.glob("*.pyx"))],
+    compiler_directives=DIRECTIVES,
+    build_dir="build/debug" if DEBUG else None,
 )
-if not (DEBUG or SANITIZE):
+if not DEBUG:
     extensions += cythonize(
         [hot_module(source) for source in HOT_MODULES], compiler_directives=PYTHON_DIRECTIVES
     )

@@ -691,8 +691,8 @@ def explained(name: str, arrays: Sequence[Any], error: Exception) -> Exception:
     return error
 
 
-_SCALAR = wrap(np.zeros(()))
-"""Stands in for a Python scalar where only the tape is concerned: it needs no gradient."""
+_SCALAR = _Constant(None)
+"""Any Python scalar, where only the tape is concerned."""
 
 
 def _scalar_operands(op: Op, x: Any, y: Any) -> tuple[Any, Any, Any, Any]:

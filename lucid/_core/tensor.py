@@ -541,8 +541,8 @@ def note_write(tensor: Tensor) -> None:
 
 def note_writes(tensors: list[Tensor]) -> None:
     """`note_write` of all, at a few ns each; what no graph has seen yet has no version to count."""
-    _version.increment(_memory.distinct(tensors))
-    for base in _base.distinct(tensors):
+    _version.increment(tensors, _memory)
+    for base in _base.values(tensors):
         note_write(base)
 
 

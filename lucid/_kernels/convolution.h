@@ -9,8 +9,9 @@
  * Each channel (and depth tap) has a plane for every residue of the rows that are read, where the
  * source advances by `split` > 1 per position. Along a row there are two ways:
  *
- *     dense    a plane for every column of the kernel. Rows follow each other without a gap, so that
- *              results are written where they belong. Worth the copies where many channels use them.
+ *     dense    a plane for every column of the kernel. Rows follow each other without a gap, and
+ *              results are written where they belong. Worth the copies where many channels use
+ *              them.
  *     shared   a plane for every residue, with padding between rows; the positions there are
  *              computed and dropped.
  *
@@ -61,7 +62,6 @@ typedef struct {
     int direct;                              /* tiles are written where they belong */
     ptrdiff_t taps;                          /* sources x places */
     ptrdiff_t *offsets;                      /* of the taps, in the order of the weight */
-    ptrdiff_t slack;                         /* what a vector may read or write too much */
     ptrdiff_t height;                        /* target channels in a tile */
     ptrdiff_t *memory;
     const void *source, *bias;
@@ -128,7 +128,7 @@ static void conv_axis_planes(conv_axis *a, int dense) {
     }
 }
 
-/* Whether every element of the source is reached by a tap: else a spread leaves some as they are. */
+/* Whether a tap reaches every element of the source; a spread leaves the others as they are. */
 static inline int conv_reaches_all(const conv_extent *extents) {
     for (int d = 0; d < CONV_AXES; d++) {
         const ptrdiff_t stride = extents[d].stride;
@@ -183,7 +183,8 @@ static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdif
     c->plane = (height->block + height->reach) * c->pitch;
     c->positions = (height->block - 1) * c->pitch + width->block;
     c->together = conv_most(1, conv_least(c->images, walk / conv_most(c->positions, 1)));
-    c->image = depth->taps * height->planes * width->planes * c->plane;
+    /* Past the last plane there may be zeros to share as well. */
+    c->image = depth->taps * height->planes * width->planes * c->plane + width->reach;
     c->channel = c->together * c->image;
     c->chunks = size ? conv_most(1, conv_least(c->sources, c->sources * c->channel / size)) : 1;
     c->per_chunk = (c->sources + c->chunks - 1) / c->chunks;
@@ -191,8 +192,7 @@ static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdif
     /* Whether the positions of a block are neighbours in the target. */
     c->direct = depth->step == 1 && height->step == 1 && width->step == 1 &&
                 (height->block == 1 || c->pitch == width->target);
-    c->slack = slack + width->block + width->reach;
-    c->stream = conv_up(c->per_chunk * c->channel + c->slack, 64);
+    c->stream = conv_up(c->per_chunk * c->channel + slack, 64);
 
     c->taps = 0;
     for (ptrdiff_t s = 0; s < c->sources; s++)

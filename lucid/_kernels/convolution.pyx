@@ -1,8 +1,8 @@
 # distutils: extra_compile_args = -ffp-contract=fast
 """Convolution in 1 to 3 dimensions and its gradients, for float32 and float64 arrays.
 
-convolution.h describes how: the image is copied once into zero-padded planes in which every tap is
-a constant offset, and register tiles run over those. Kernels of size 1 with stride 1 are plain
+convolution.h describes how: the image is copied into zero-padded planes in which every tap is a
+constant offset, and register tiles run over those. Kernels of size 1 with stride 1 are plain
 products and go to the GEMM. Arrays are (images, channels, ...); a weight is (out, in per group,
 ...), that of the transposed convolution (in, out per group, ...). The caller checks sizes.
 """
@@ -44,7 +44,7 @@ cdef extern from *:
     ctypedef struct conv_pass:
         Py_ssize_t images, groups, sources, targets
         conv_axis axis[3]
-        Py_ssize_t stream, positions, kernel, taps, slack, height
+        Py_ssize_t stream, positions, kernel, taps, height
         Py_ssize_t* memory
         const void* source
         const void* bias
@@ -78,8 +78,10 @@ cdef conv_level level_f32 = conv_pick_f32()
 cdef conv_level level_f64 = conv_pick_f64()
 
 cdef enum:
-    # A block of positions: its tile of results stays in the L1 cache.
+    # A block of positions; and the multiply-adds (some 10 us) worth a smaller one of its own where
+    # there are fewer images than threads.
     POSITIONS = 1200
+    WORK = 1 << 20
     # Positions that the weight's gradient walks over before it adds up its lanes (which takes as
     # long as some 100): in float32 those of a tile fill two thirds of the L1 cache.
     WALK = 1024
@@ -208,6 +210,15 @@ cdef inline ndarray workspace(conv_pass* c, Py_ssize_t bytes, Py_ssize_t tasks):
     return memory
 
 
+cdef Py_ssize_t block_size(const geometry* f, ndarray weight) noexcept:
+    """Positions in a block. No result depends on it."""
+    cdef Py_ssize_t images = f.images * f.groups
+    cdef Py_ssize_t positions = f.extent[1].target * f.extent[2].target
+    cdef Py_ssize_t work = f.images * f.extent[0].target * positions * cnp.PyArray_SIZE(weight)
+    cdef Py_ssize_t tasks = min(num_threads(), work // WORK)
+    return min(POSITIONS, positions * images // tasks + 1) if images < tasks else POSITIONS
+
+
 cdef int run_pass(
     const geometry* f, ndarray source, ndarray weight, ndarray bias, ndarray target,
     const Py_ssize_t* residues
@@ -220,7 +231,8 @@ cdef int run_pass(
     c.images, c.groups = f.images, f.groups
     c.sources = (f.sources if residues is NULL else f.targets) // f.groups
     c.targets = (f.targets if residues is NULL else f.sources) // f.groups
-    if conv_pass_init(&c, f.extent, residues, POSITIONS, 0, 0, level.lanes) < 0:
+    if conv_pass_init(
+            &c, f.extent, residues, block_size(f, weight), 0, 0, level.lanes) < 0:
         raise MemoryError
     try:
         tiles = (c.targets + level.rows - 1) // level.rows
@@ -234,7 +246,7 @@ cdef int run_pass(
         c.target = cnp.PyArray_DATA(target)
         c.bias = NULL if bias is None else cnp.PyArray_DATA(bias)
         _memory = workspace(
-            &c, (c.stream + c.height * conv_up(c.positions + c.slack, level.lanes)) * itemsize,
+            &c, (c.stream + c.height * conv_up(c.positions + level.lanes, level.lanes)) * itemsize,
             tasks)
         with nogil:
             if residues is NULL:
@@ -341,7 +353,7 @@ cdef void weight_products_task(void* context, Py_ssize_t index) noexcept nogil:
 
 
 cdef ndarray partial_sums(conv_pass* c, ndarray out, Py_ssize_t tasks, Py_ssize_t together):
-    """Parts of whole walks, enough of them to make PARTS tasks of `tasks`; memory for their sums."""
+    """Parts of whole walks, enough to make PARTS tasks of `tasks`, and memory for their sums."""
     cdef Py_ssize_t bytes = cnp.PyArray_NBYTES(out)
     cdef ndarray sums = out
     c.parts = max(1, min(PARTS // tasks, PARTS_BYTES // bytes))

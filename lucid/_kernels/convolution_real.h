@@ -1,8 +1,9 @@
 /* convolution_real.h: the loops on streams for one `real` type and one vector width.
  *
  * The product keeps ROWS target channels x 2 vectors of positions in registers while it walks over
- * the taps (few channels: more vectors), the weight's gradient OUTS target channels x TAPS taps,
- * whose lanes are added up at the end. Sums over taps and positions run in one order, whatever the
+ * the taps (few channels: more vectors). The weight's gradient keeps OUTS target channels x TAPS
+ * taps while it walks over positions, of several images where one has few; then their lanes are
+ * added up. Sums over taps and positions run in one order, whatever the
  * number of threads.
  */
 
@@ -61,15 +62,17 @@ static void R(fill)(const conv_pass *c, const conv_block *b, ptrdiff_t place, re
     const real *from = (const real *)c->source +
                        ((b->image * c->groups + b->group) * c->sources + b->first) *
                            depth->source * height->source * row;
-    for (ptrdiff_t s = 0; s < b->sources; s++)
+    for (ptrdiff_t s = 0; s < b->sources; s++) {
+        real *const planes = stream + s * c->channel + place * c->image;
+        R(clear)(planes + c->image - width->reach, width->reach);
         for (ptrdiff_t t = 0; t < depth->taps; t++) {
             const ptrdiff_t deep = b->depth * depth->split + depth->shift[t];
             const real *const slice = from + (s * depth->source + deep) * height->source * row;
             const int outside = deep < 0 || deep >= depth->source;
             for (ptrdiff_t i = 0; i < height->planes; i++)
                 for (ptrdiff_t j = 0; j < width->planes; j++) {
-                    real *const to = stream + s * c->channel + place * c->image +
-                                     ((t * height->planes + i) * width->planes + j) * c->plane;
+                    real *const to =
+                        planes + ((t * height->planes + i) * width->planes + j) * c->plane;
                     const ptrdiff_t top = b->top * height->split + height->origin[i];
                     const ptrdiff_t left = b->left * split + width->origin[j];
                     conv_range down = conv_inside(top, height->split, height->source, rows);
@@ -81,7 +84,7 @@ static void R(fill)(const conv_pass *c, const conv_block *b, ptrdiff_t place, re
                     R(clear)(to + down.end * c->pitch, c->plane - down.end * c->pitch);
                 }
         }
-    R(clear)(stream + b->sources * c->channel, c->slack);
+    }
 }
 
 /* ---- The product ---------------------------------------------------------------------------- */
@@ -267,10 +270,11 @@ ALWAYS_INLINE void R(totals)(vec *x, const int count) {
         for (int t = 0; t < taps; t++)
 
 /* sum(o, t) += the products of a vector of g(o) and of x(offset(t)), of its first `count` lanes. */
-ALWAYS_INLINE void R(dots_step)(const int outs, const int taps, const real *g, ptrdiff_t g_stride,
-                                const real *x, const ptrdiff_t *offsets, ptrdiff_t count, vec *sum) {
+ALWAYS_INLINE void R(dots_step)(const int outs, const int taps, const real *g,
+                                ptrdiff_t g_stride, const real *x, const ptrdiff_t *offsets,
+                                ptrdiff_t count, vec *sum) {
     vec y[9];
-    R(vec_bits) mask;
+    R(vec_bits) mask = {0};
     for (int l = 0; l < LANES; l++) mask[l] = l < count ? -1 : 0;
     _Pragma("GCC unroll 9")
     for (int t = 0; t < taps; t++) {

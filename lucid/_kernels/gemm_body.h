@@ -64,7 +64,8 @@
     x[0] = low
 #define ADD(mask, x, y, unit, bytes) (LOW(mask, x, y, unit, bytes) + HIGH(mask, x, y, unit, bytes))
 #define SUMS_FLOAT(mask, x, bytes)                                                               \
-    ADD(mask, ADD(mask, x[0], x[1], FLOAT, bytes), ADD(mask, x[2], x[3], FLOAT, bytes), FLOATS, bytes)
+    ADD(mask, ADD(mask, x[0], x[1], FLOAT, bytes), ADD(mask, x[2], x[3], FLOAT, bytes), FLOATS,  \
+        bytes)
 #define SUMS_DOUBLE(mask, x, bytes) ADD(mask, x[0], x[1], DOUBLE, bytes)
 
 /* y[at + i]: element i of x (of 16 bytes) in every lane. */

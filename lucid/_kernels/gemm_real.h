@@ -6,18 +6,20 @@
  * packed, that is copied so that the tile reads memory strictly forward: a in blocks of at most
  * BLOCK_ROWS rows, b as a whole where several blocks of rows share it. A row of tiles then runs
  * over as many panels of b as fit into the L2 cache, its own panel of a staying in L1. Small
- * products skip the copy wherever the operand's own strides will do, and thin ones (vectors, a few
- * rows), which cannot fill a tile, have loops of their own.
+ * products skip the copy wherever the operand's own strides will do; the last columns of b are then
+ * read through a mask where the level has masks. Thin products, which cannot fill a tile or would
+ * pay for packing b without using it often, have loops of their own: a few rows times a transposed
+ * matrix are dot products, one row times a matrix is a combination of its rows.
  *
  * Each element of c is the sum over the depth in order within a depth block, and the block sums
- * added in order (thin products sum in an order of their own, which depends on the shape alone):
- * how c is cut into tiles and tasks has no influence on the bits.
+ * added in order (thin products sum in an order of their own, which depends on the shapes and
+ * strides alone): how c is cut into tiles and tasks has no influence on the bits.
  *
  * No include guard: included once per type and level.
  */
 
 #define LANES ((ptrdiff_t)(LUCID_VBYTES / sizeof(real)))
-#define PART ((ptrdiff_t)(16 / sizeof(real)))
+#define PART ((ptrdiff_t)(16 / sizeof(real))) /* of a vector: what shuffles do not leave */
 #define COLUMNS (2 * LANES)
 #if LUCID_VBYTES == 64 || defined(__aarch64__)
 #define ROWS 12 /* 24 of 32 registers hold the tile */
@@ -31,9 +33,8 @@
 #define CHUNK_BYTES (384 << 10)
 #define DIRECT_BYTES (24 << 10)
 #define PACKED_BYTES (16 << 20)
-#define DIRECT_ROWS (16 * ROWS) /* with fewer rows, packing b does not pay */
-/* with fewer columns, packing a does not */
-#define DIRECT_COLUMNS (ROWS == 4 ? 16 : 192)
+#define DIRECT_ROWS (16 * ROWS)               /* with fewer rows, packing b does not pay */
+#define DIRECT_COLUMNS (ROWS == 4 ? 16 : 192) /* with fewer columns, packing a does not */
 #define ALONG_MAX_ROWS (LUCID_VBYTES == 64 ? 4 : 16)
 #define ALONG_DEPTH 16
 #define DOT_MIN_DEPTH (4 * LANES)
@@ -553,7 +554,8 @@ static void REAL_NAME(row_block)(const product *g, ptrdiff_t top, ptrdiff_t bott
         const gemm_epilogue rest = {1, 0, e->activation, e->row_bias, e->column_bias};
         for (ptrdiff_t j = left; j < right; j += LANES) {
             const ptrdiff_t count = REAL_NAME(least)(LANES, right - j);
-            REAL_NAME(finish_vector)(&rest, REAL_NAME(load)(g->c + j, count), g->c + j, 0, j, count);
+            REAL_NAME(finish_vector)(&rest, REAL_NAME(load)(g->c + j, count), g->c + j, 0, j,
+                                     count);
         }
     }
 }

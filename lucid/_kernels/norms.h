@@ -296,7 +296,6 @@ static double lucid_root(double sum, const lucid_job *job) {
 
 static int lucid_safe(double sum, const lucid_job *job) {
     if (!(sum <= DBL_MAX)) return 0;
-    if (job->power == LUCID_ONE) return 1; /* adding never underflows */
     return sum >= LUCID_SAFE_SUM && job->p >= 0x1p-10;
 }
 

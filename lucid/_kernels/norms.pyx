@@ -106,6 +106,8 @@ cdef class Gradients:
     cdef tuple arrays
     cdef list copies  # (array, its copy in a dtype that the kernels know)
     cdef bint writeable  # every array, as it is described
+    cdef void* dtype     # of the array described last, and
+    cdef int kind        # its kind
     cdef lucid_view few[FEW]
     cdef lucid_view* views
 
@@ -145,8 +147,12 @@ cdef class Gradients:
         return 0
 
     cdef int describe_one(self, lucid_view* view, ndarray x, str caller, bint in_place) except -1:
-        cdef int kind = kind_of(x), ndim, i
+        cdef int kind, ndim, i
         cdef cnp.npy_intp* shape
+        if <void*>cnp.PyArray_DESCR(x) is not self.dtype:
+            self.dtype = <void*>cnp.PyArray_DESCR(x)
+            self.kind = kind_of(x)
+        kind = self.kind
         if in_place and not cnp.PyArray_ISWRITEABLE(x):
             raise ValueError(f"{caller}: array {self.list.count - 1} is read-only")
         if kind < 0:

@@ -43,8 +43,8 @@
     OP(sub, x - y)                                                                                \
     OP(mul, x * y)                                                                                \
     OP(div, x / y)                                                                                \
-    OP(maximum, (x > y) | (x != x) ? x : y)                                                       \
-    OP(minimum, (x < y) | (x != x) ? x : y)
+    OP(maximum, ((x > y) | (x != x)) ? x : y)                                                     \
+    OP(minimum, ((x < y) | (x != x)) ? x : y)
 
 #define GRADIENT_LIST(OP)                                                                         \
     OP(relu, x <= 0 ? 0 : g)                                                                      \

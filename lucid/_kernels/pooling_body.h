@@ -24,12 +24,23 @@ static inline ptrdiff_t pool_last(const pool_axis *a, ptrdiff_t k) {
     return room < 0 ? 0 : pool_least(room / a->stride + 1, a->count);
 }
 
-/* The elements of an undilated window that lie inside the source. */
 typedef struct { ptrdiff_t begin, end; } pool_range;
 
+/* The elements of an undilated window that lie inside the source. */
 static inline pool_range pool_seen(const pool_axis *a, ptrdiff_t window) {
     const ptrdiff_t start = window * a->stride - a->padding;
     return (pool_range){pool_most(start, 0), pool_least(start + a->kernel, a->size)};
+}
+
+/* Which of `count` places from `start` on, `stride` apart, lie inside the source. */
+static inline pool_range pool_inside(ptrdiff_t start, ptrdiff_t stride, ptrdiff_t size,
+                                     ptrdiff_t count) {
+    pool_range r = {0, count};
+    if (start < 0) r.begin = pool_least((-start + stride - 1) / stride, count);
+    if (start + (count - 1) * stride >= size)
+        r.end = start >= size ? 0 : (size - 1 - start) / stride + 1;
+    r.end = pool_most(r.begin, r.end);
+    return r;
 }
 
 /* What a window counts along one axis for the average: its taps inside, or inside the padding. */

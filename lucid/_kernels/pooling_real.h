@@ -1,6 +1,7 @@
-/* pooling_real.h: pooling for one `real` type, a row of windows at a time: for each tap that lies
- * inside, one loop over the windows of the row, with the usual strides compiled in. Averages of few
- * windows that are wider than they are many (global pooling) run along the windows' rows. */
+/* pooling_real.h: pooling for one `real` type, a row of windows at a time. Maxima of a vector of
+ * windows stay in registers. For averages there is one loop over the windows of the row for each
+ * tap that lies inside, with the usual strides compiled in; few windows, each wider than they are
+ * many (global pooling), are added up along their own rows. */
 
 #include "rows_real.h"
 
@@ -11,19 +12,10 @@
         else ROW(stride)         \
     } while (0)
 
-/* Windows at a time, of several rows where rows are short. They have their state and one tap's
- * elements in buffers of fixed size: the loops over those need no remainder. */
-#define CHUNK 64
-
-/* `at`: where the tap lies in the plane, from the first tap of its window. */
-ALWAYS_INLINE void R(take_largest)(ptrdiff_t count, const real *restrict x, int32_t at,
-                                   real *restrict best, int32_t *restrict index) {
-    for (ptrdiff_t i = 0; i < count; i++) {
-        const int take = (x[i] > best[i]) | (x[i] != x[i]); /* a NaN wins */
-        best[i] = take ? x[i] : best[i];
-        index[i] = take ? at : index[i];
-    }
-}
+#define LANES ((ptrdiff_t)(LUCID_VBYTES / sizeof(real)))
+#define vec R(row)
+#define places R(places)
+typedef bits places __attribute__((vector_size(LUCID_VBYTES)));
 
 /* Where the first element lies that the window from (z, y, x) on sees; -1: it sees none. */
 static int32_t R(first_seen)(const pool_axis *a, ptrdiff_t z, ptrdiff_t y, ptrdiff_t x) {
@@ -38,60 +30,42 @@ static int32_t R(first_seen)(const pool_axis *a, ptrdiff_t z, ptrdiff_t y, ptrdi
     return (int32_t)at;
 }
 
-/* The largest elements of `count` windows from `left` on in each of `lines` rows, and where they
- * lie. `deep`, `high`: where the first row's windows start. */
-ALWAYS_INLINE void R(max_chunk)(const pool_job *job, const real *from, ptrdiff_t deep,
-                                ptrdiff_t high, ptrdiff_t lines, ptrdiff_t left, ptrdiff_t count,
-                                real *out, int32_t *out_index) {
+/* The rows (z, y) of a plane that the windows from (deep, high) on see. */
+#define EACH_ROW(d, h, deep, high, z, y)                                              \
+    for (ptrdiff_t z = (deep), z_end = z + (d)->kernel * (d)->dilation; z < z_end;    \
+         z += (d)->dilation)                                                          \
+        for (ptrdiff_t y = (high), y_end = y + (h)->kernel * (h)->dilation; y < y_end; \
+             y += (h)->dilation)                                                      \
+            if (z >= 0 && z < (d)->size && y >= 0 && y < (h)->size)
+
+/* The largest elements of `count` windows, at most a vector of them, and where they lie; from
+ * `deep`, `high`, `left` on the first one sees the plane. */
+ALWAYS_INLINE void R(max_windows)(const pool_job *job, const real *from, ptrdiff_t deep,
+                                  ptrdiff_t high, ptrdiff_t left, ptrdiff_t count, real *out,
+                                  int32_t *out_index) {
     const pool_axis *const d = &job->axis[POOL_DEPTH], *const h = &job->axis[POOL_HEIGHT],
                     *const w = &job->axis[POOL_WIDTH];
-    const ptrdiff_t whole = (lines * count + 15) & ~(ptrdiff_t)15;
-    real best[CHUNK], x[CHUNK + 16]; /* room for a whole vector at the end */
-    int32_t index[CHUNK];
-    for (ptrdiff_t i = 0; i < whole; i++) best[i] = x[i] = (real)-INFINITY, index[i] = -1;
-    for (ptrdiff_t i = 0; i < d->kernel; i++) {
-        const ptrdiff_t z = deep + i * d->dilation;
-        if (z < 0 || z >= d->size) continue;
-        for (ptrdiff_t j = 0; j < h->kernel; j++)
-            for (ptrdiff_t k = 0; k < w->kernel; k++) {
-                const ptrdiff_t shift = left * w->stride + k * w->dilation - w->padding;
-                ptrdiff_t first = 0, last = count;
-                if (shift < 0) first = pool_least((-shift + w->stride - 1) / w->stride, count);
-                if (shift + (count - 1) * w->stride >= w->size)
-                    last = shift >= w->size ? 0 : (w->size - 1 - shift) / w->stride + 1;
-                for (ptrdiff_t line = 0; line < lines; line++) {
-                    const ptrdiff_t y = high + line * h->stride + j * h->dilation;
-                    const ptrdiff_t end = y < 0 || y >= h->size ? 0 : pool_most(first, last);
-                    const real *const row = from + (z * h->size + y) * w->size + shift;
-                    real *const to = x + line * count;
-                    const ptrdiff_t begin = pool_least(first, end);
-                    for (ptrdiff_t q = 0; q < begin; q++) to[q] = (real)-INFINITY;
-                    if (w->stride == 1)
-                        R(copy)(to + begin, row + begin, end - begin);
-                    else if (w->stride == 2)
-                        R(copy_every_second)(to + begin, row + 2 * begin, end - begin);
-                    else
-                        for (ptrdiff_t q = begin; q < end; q++) to[q] = row[q * w->stride];
-                    for (ptrdiff_t q = end; q < count; q++) to[q] = (real)-INFINITY;
-                }
-                const ptrdiff_t at = (i * d->dilation * h->size + j * h->dilation) * w->size;
-                R(take_largest)(whole, x, (int32_t)(at + k * w->dilation), best, index);
-            }
-    }
-    for (ptrdiff_t line = 0; line < lines; line++) {
-        const ptrdiff_t y = high + line * h->stride, start = left * w->stride - w->padding;
-        const int32_t base = (int32_t)((deep * h->size + y) * w->size + start);
-        const int32_t *const taken = index + line * count;
-        int32_t *const to = out_index + line * count;
-        int32_t missing = 0;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            out[line * count + q] = best[line * count + q];
-            to[q] = base + (int32_t)(q * w->stride) + taken[q];
-            missing |= taken[q];
+    const real *const first = job->source;
+    const real *const last = first + job->planes * d->size * h->size * w->size;
+    const vec nothing = (vec){0} - (real)INFINITY;
+    vec best = nothing;
+    places index = (places){0} + INT32_MIN; /* of the first window's tap, which may lie outside */
+    EACH_ROW(d, h, deep, high, z, y)
+        for (ptrdiff_t k = 0; k < w->kernel; k++) {
+            const ptrdiff_t x = left + k * w->dilation;
+            const pool_range seen = pool_inside(x, w->stride, w->size, count);
+            const real *const line = from + (z * h->size + y) * w->size + x;
+            const vec v = R(load_some)(line, w->stride, seen.begin, seen.end, nothing,
+                                          first, last);
+            const places take = (v > best) | (v != v); /* a NaN wins */
+            best = (vec)((take & (places)v) | (~take & (places)best));
+            index = (take & (bits)((z * h->size + y) * w->size + x)) | (~take & index);
         }
-        if (missing < 0) /* -inf alone, or nothing */
-            for (ptrdiff_t q = 0; q < count; q++)
-                if (taken[q] < 0) to[q] = R(first_seen)(job->axis, deep, y, start + q * w->stride);
+    for (ptrdiff_t q = 0; q < count; q++) {
+        const ptrdiff_t at = index[q] + q * w->stride;
+        out[q] = best[q];
+        out_index[q] = at >= 0 ? (int32_t)at /* else -inf alone, or nothing */
+                               : R(first_seen)(job->axis, deep, high, left + q * w->stride);
     }
 }
 
@@ -101,20 +75,17 @@ static void R(max_task)(void *context, ptrdiff_t task) {
                     *const w = &job->axis[POOL_WIDTH];
     const ptrdiff_t size = d->size * h->size * w->size;
     const ptrdiff_t end = pool_least(job->planes, (task + 1) * job->per_task);
-    const ptrdiff_t together = w->count < CHUNK ? CHUNK / w->count : 1; /* rows */
     ptrdiff_t at = task * job->per_task * d->count * h->count * w->count;
     for (ptrdiff_t plane = task * job->per_task; plane < end; plane++) {
         const real *const from = (const real *)job->source + plane * size;
         for (ptrdiff_t z = 0; z < d->count; z++)
-            for (ptrdiff_t y = 0, lines; y < h->count; y += lines) {
-                lines = pool_least(together, h->count - y);
-                for (ptrdiff_t left = 0, count; left < w->count; left += count) {
-                    count = pool_least(CHUNK, w->count - left);
-                    R(max_chunk)(job, from, z * d->stride - d->padding, y * h->stride - h->padding,
-                                 lines, left, count, (real *)job->target + at, job->index + at);
-                    at += lines * count;
+            for (ptrdiff_t y = 0; y < h->count; y++)
+                for (ptrdiff_t x = 0, count; x < w->count; x += count, at += count) {
+                    count = pool_least(LANES, w->count - x);
+                    R(max_windows)(job, from, z * d->stride - d->padding,
+                                   y * h->stride - h->padding, x * w->stride - w->padding, count,
+                                   (real *)job->target + at, job->index + at);
                 }
-            }
     }
 }
 
@@ -140,14 +111,6 @@ ALWAYS_INLINE real R(share)(const pool_job *job, ptrdiff_t others, ptrdiff_t win
     return 1 / (real)(others * pool_counted(&job->axis[POOL_WIDTH], window, job->count_padding));
 }
 
-/* The rows (z, y) of a plane that row q of its windows sees. */
-#define EACH_ROW(d, h, q, z, y)                                                             \
-    for (ptrdiff_t z = (q) / (h)->count * (d)->stride - (d)->padding, z_end = z + (d)->kernel; \
-         z < z_end; z++)                                                                    \
-        for (ptrdiff_t y = (q) % (h)->count * (h)->stride - (h)->padding,                   \
-                       y_end = y + (h)->kernel; y < y_end; y++)                             \
-            if (z >= 0 && z < (d)->size && y >= 0 && y < (h)->size)
-
 /* The sum of a row's elements, in lanes that become vectors. */
 ALWAYS_INLINE void R(add_row)(real *restrict lanes, const real *x, ptrdiff_t count) {
     ptrdiff_t i = 0;
@@ -167,23 +130,26 @@ static void R(average_task)(void *context, ptrdiff_t task) {
         const real *const from = (const real *)job->source + plane * size;
         real *to = (real *)job->target + plane * windows;
         for (ptrdiff_t q = 0; q < d->count * h->count; q++, to += w->count) {
+            const ptrdiff_t deep = q / h->count * d->stride - d->padding;
+            const ptrdiff_t high = q % h->count * h->stride - h->padding;
             const ptrdiff_t others = pool_counted(d, q / h->count, job->count_padding) *
                                      pool_counted(h, q % h->count, job->count_padding);
             if (w->count < w->kernel) { /* few windows, of many columns */
                 for (ptrdiff_t x = 0; x < w->count; x++) {
                     const pool_range seen = pool_seen(w, x);
                     real s[8] = {0};
-                    EACH_ROW(d, h, q, z, y)
+                    EACH_ROW(d, h, deep, high, z, y)
                         R(add_row)(s, from + (z * h->size + y) * w->size + seen.begin,
                                    seen.end - seen.begin);
                     to[x] = ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
                 }
             } else {
                 for (ptrdiff_t x = 0; x < w->count; x++) to[x] = 0;
-                EACH_ROW(d, h, q, z, y)
+                EACH_ROW(d, h, deep, high, z, y)
                     for (ptrdiff_t k = 0; k < w->kernel; k++) {
                         const ptrdiff_t first = pool_first(w, k), last = pool_last(w, k);
-                        const real *const line = from + (z * h->size + y) * w->size + k - w->padding;
+                        const real *const line =
+                            from + (z * h->size + y) * w->size + k - w->padding;
 #define ROW(stride) for (ptrdiff_t x = first; x < last; x++) to[x] += line[x * (stride)];
                         EACH_STRIDE(w->stride, ROW);
 #undef ROW
@@ -206,19 +172,21 @@ static void R(average_backward_task)(void *context, ptrdiff_t task) {
         real *const to = (real *)job->target + plane * size;
         for (ptrdiff_t i = 0; i < size; i++) to[i] = 0;
         for (ptrdiff_t q = 0; q < d->count * h->count; q++, g += w->count) {
+            const ptrdiff_t deep = q / h->count * d->stride - d->padding;
+            const ptrdiff_t high = q % h->count * h->stride - h->padding;
             const ptrdiff_t others = pool_counted(d, q / h->count, job->count_padding) *
                                      pool_counted(h, q % h->count, job->count_padding);
             if (w->count < w->kernel)
                 for (ptrdiff_t x = 0; x < w->count; x++) {
                     const pool_range seen = pool_seen(w, x);
                     const real each = g[x] * R(share)(job, others, x);
-                    EACH_ROW(d, h, q, z, y) {
+                    EACH_ROW(d, h, deep, high, z, y) {
                         real *const line = to + (z * h->size + y) * w->size;
                         for (ptrdiff_t i = seen.begin; i < seen.end; i++) line[i] += each;
                     }
                 }
             else
-                EACH_ROW(d, h, q, z, y)
+                EACH_ROW(d, h, deep, high, z, y)
                     for (ptrdiff_t k = 0; k < w->kernel; k++) {
                         const ptrdiff_t first = pool_first(w, k), last = pool_last(w, k);
                         real *const line = to + (z * h->size + y) * w->size + k - w->padding;
@@ -236,4 +204,6 @@ static const pool_level R(level) = {R(max_task), R(max_backward_task), R(average
 
 #undef EACH_STRIDE
 #undef EACH_ROW
-#undef CHUNK
+#undef LANES
+#undef vec
+#undef places

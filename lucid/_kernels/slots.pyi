@@ -4,14 +4,17 @@ class Slot:
     """One slot of a class: ``Slot(Tensor._data)``."""
 
     def __init__(self, descriptor: Any) -> None: ...
+    def values(self, objects: list[Any]) -> list[Any]:
+        """The values in order, without None. TypeError as for `distinct`."""
+
     def distinct(self, objects: list[Any]) -> list[Any]:
         """The values in order, each object once, without None.
 
         TypeError where an object is not of the slot's class.
         """
 
-    def increment(self, objects: list[Any]) -> None:
-        """Adds 1 to the slot of every object."""
+    def increment(self, objects: list[Any], of: Slot) -> None:
+        """Adds 1 to this slot of what the objects have in the slot ``of``, if that is not None."""
 
 def types(objects: list[Any]) -> list[type]:
     """The types of the objects, each once."""

@@ -91,8 +91,8 @@ cdef class Slot:
         self.owner = <object>LUCID_SLOT_TYPE(descriptor)
         self.offset = LUCID_SLOT_MEMBER(descriptor).offset
 
-    cdef PyObject** place(self, list objects, Py_ssize_t i) except NULL:
-        cdef PyObject* item = LUCID_ITEM(objects, i)
+    cdef PyObject** place(self, PyObject* item, Py_ssize_t i) except NULL:
+        """Where the slot of object i is."""
         if not LUCID_IS(item, self.owner):
             raise TypeError(
                 f"Slot: object {i} must be a {self.owner.__name__}; "
@@ -100,18 +100,33 @@ cdef class Slot:
             )
         return <PyObject**>(<char*>item + self.offset)
 
-    def increment(self, list objects not None):
-        """Adds 1 to the slot of every object."""
+    def increment(self, list objects not None, Slot of not None):
+        """Adds 1 to this slot of what the objects have in the slot `of`, where that is not None."""
         cdef Py_ssize_t i
+        cdef PyObject* item
         cdef PyObject** place
         for i in range(len(objects)):
-            place = self.place(objects, i)
+            item = of.place(LUCID_ITEM(objects, i), i)[0]
+            if item is NULL or item is <PyObject*>None:
+                continue
+            place = self.place(item, i)
             if place[0] is NULL:
                 raise AttributeError(f"Slot: the slot of object {i} was never set")
             value = <object>place[0] + 1
             Py_DECREF(<object>place[0])
             Py_INCREF(value)
             place[0] = <PyObject*>value
+
+    def values(self, list objects not None):
+        """The values in order, without None."""
+        cdef list found = []
+        cdef Py_ssize_t i
+        cdef PyObject* value
+        for i in range(len(objects)):
+            value = self.place(LUCID_ITEM(objects, i), i)[0]
+            if value is not NULL and value is not <PyObject*>None:
+                found.append(<object>value)
+        return found
 
     def distinct(self, list objects not None):
         """The values in order, each object once, without None."""
@@ -124,7 +139,7 @@ cdef class Slot:
             raise MemoryError(f"slots: no memory for {n} objects")
         try:
             for i in range(n):
-                values[i] = self.place(objects, i)[0]
+                values[i] = self.place(LUCID_ITEM(objects, i), i)[0]
             return distinct(values, n)
         finally:
             if values is not &few[0]:

@@ -83,7 +83,7 @@ LUCID_INLINE real R(real_of)(bits b) {
 }
 
 LUCID_INLINE real R(abs)(real x) {
-    return LUCID_DOUBLE ? (real)__builtin_fabs(x) : __builtin_fabsf(x);
+    return LUCID_DOUBLE ? (real)__builtin_fabs(x) : __builtin_fabsf((float)x);
 }
 
 LUCID_INLINE real R(sqrt)(real x) {

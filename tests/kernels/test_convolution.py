@@ -185,6 +185,33 @@ def test_the_weight_s_gradient_sees_no_other_channel_and_no_old_memory(channels)
     assert not np.isfinite(out[:, 1]).any()
 
 
+def test_memory_of_earlier_calls_is_not_read(monkeypatch):
+    case = (9, (40, 7), (9, 5), (11, 1), (1, 3), (1, 1), (1, 1), (1, 3), 1)
+    before = lucid.get_num_threads()
+    results = []
+    try:
+        lucid.set_num_threads(2)
+        for _ in range(20):
+            fill_the_pool_with_nan()
+            results.append(everything(kernels, case, np.float64))
+    finally:
+        lucid.set_num_threads(before)
+    plain(monkeypatch)
+    expected = everything(reference, case, np.float64)
+    for found in results:
+        close(found, expected, np.float64)
+
+
+def fill_the_pool_with_nan():
+    kept = []
+    for size in range(4000, 90000, 2000):
+        x = np.full((1, 1, size), np.nan)
+        for _ in range(2):
+            kept.append(
+                kernels.convolution(x, np.ones((1, 1, 1)), None, (size,), (1,), (0,), (1,), 1)
+            )
+
+
 # -------------------------------------------------------------------- pooling
 
 

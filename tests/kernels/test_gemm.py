@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -76,7 +77,8 @@ def test_every_size(dtype, m):
     [
         (383, 65, 257), (384, 64, 256), (385, 63, 255), (769, 33, 31), (1000, 10, 600),
         (1, 1000, 513), (1000, 1, 513), (2, 500, 1025), (8, 70, 700), (9, 70, 700), (5, 1, 3000),
-        (1, 3, 100_000), (12, 4100, 12), (30_000, 3, 5), (193, 97, 1031),
+        (1, 3, 100_000), (12, 4100, 12), (30_000, 3, 5), (193, 97, 1031), (16, 65, 300),
+        (17, 66, 300), (32, 67, 301), (33, 31, 301), (1, 100, 1), (1, 9, 3), (192, 16, 193),
     ],
 )  # fmt: skip
 def test_around_the_blocks(dtype, m, n, k):
@@ -170,6 +172,35 @@ def test_any_shape_and_stride(data):
 
     a, b = operand((m, k)), operand((k, n))
     check(gemm.matmul(a, b), a, b)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("m", [2, 3, 4, 5, 16, 17, 49])
+def test_rows_that_compete_for_a_cache_line(dtype, m):
+    rng = np.random.default_rng(m)
+    for n, k in [(512, 16), (1024, 33), (1000, 95)]:
+        b = random(rng, (k, 1024), dtype)[:, :n]
+        for layout in "CF":
+            a = laid_out(rng, (m, k), dtype, layout)
+            check(gemm.matmul(a, b), a, b)
+            check(gemm.matmul(a[1:], b[:, 3:]), a[1:], b[:, 3:])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_lies_around_an_operand(dtype):
+    rng = np.random.default_rng(12)
+
+    def surrounded(shape):
+        whole = np.full([size + 40 for size in shape], np.nan, dtype)
+        part = whole[20:-20, 20:-20]
+        part[:] = random(rng, shape, dtype)
+        return part
+
+    for m in (1, 3, 8, 16, 20, 33, 64):
+        for n, k in [(1, 9), (5, 3), (10, 40), (33, 70), (70, 257)]:
+            for a in (surrounded((m, k)), surrounded((k, m)).T):
+                for b in (surrounded((k, n)), surrounded((n, k)).T):
+                    check(gemm.matmul(a, b), a, b)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -325,6 +356,21 @@ def test_same_bits_for_any_thread_count(dtype, m, n, k):
             np.testing.assert_array_equal(results[0], results[2])
 
 
+def test_products_at_the_same_time():
+    """They pack into memory that is kept from one to the next, but never shared."""
+    rng = np.random.default_rng(13)
+    pairs = [
+        (random(rng, (400 + 50 * i, k), np.float32), random(rng, (k, 150 + i), np.float32))
+        for i, k in enumerate([300, 90, 500, 200] * 3)
+    ]
+    alone = [gemm.matmul(a, b) for a, b in pairs]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(gemm.matmul, *zip(*pairs, strict=True)))
+    for (a, b), one, other in zip(pairs, alone, together, strict=True):
+        check(one, a, b)
+        np.testing.assert_array_equal(one, other)
+
+
 def test_threads_share_a_stack():
     rng = np.random.default_rng(11)
     before = threads.get_num_threads()
@@ -397,7 +443,8 @@ def test_relu_lets_nan_through(dtype, shape):
 def test_lower_levels(level):
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__, "-k",
-         "(every_size and 7) or around or layouts or exact or finite or stacks or plugs or relu"],
+         "(every_size and 7) or around or compete or layouts or exact or finite or stacks or plugs "
+         "or relu"],
         env={**os.environ, "LUCID_SIMD": level},
         capture_output=True,
         text=True,

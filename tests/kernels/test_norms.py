@@ -141,6 +141,16 @@ def test_any_magnitude(data):
         assert_close(own, reference([array], p), p)
 
 
+@pytest.mark.parametrize("p", [1.0, 2.0, 2.5])
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+def test_elements_below_the_normal_range(dtype, p):
+    """There a modulus is rounded to a multiple of the smallest number, and 64 of them add up."""
+    array = make(dtype, (64,), 0, -1074, -1074)
+    norm, _ = norms.total_norm([array], p)
+    assert_close(norm, reference([array], p), p)
+    assert norms.norms([array], p)[0] == norm
+
+
 @pytest.mark.parametrize("value", [0.1, 1 / 3, 1.0000001, 0.7853])
 @pytest.mark.parametrize("dtype", REALS)
 def test_rounding_errors_of_equal_elements_do_not_add_up(dtype, value):

@@ -32,6 +32,12 @@ def test_the_values_come_in_order(count):
     assert Y.distinct(points) == []
 
 
+def test_values_may_repeat_but_none_is_left_out():
+    one, two = object(), object()
+    points = [Point(v) for v in (one, None, two, one)]
+    assert X.values([*points, Point.__new__(Point)]) == [one, two, one]
+
+
 @pytest.mark.parametrize("count", [3, 15, 17, 1000])
 def test_each_value_comes_once_and_none_not_at_all(count):
     values = [object() for _ in range(count)]
@@ -59,18 +65,24 @@ def test_references_are_counted(count):
 
 
 def test_increment():
-    points = [Point(0), Pixel(10**20), Point(255)]
-    X.increment(points)
-    X.increment(points)
-    assert [p.x for p in points] == [2, 10**20 + 2, 257]
+    counters = [Point(0), Pixel(10**20), Point(255)]
+    owners = [Point(None), *(Point(None, c) for c in counters), Point.__new__(Point)]
+    X.increment(owners, Y)
+    X.increment(owners, Y)
+    assert [c.x for c in counters] == [2, 10**20 + 2, 257]
 
 
-def test_a_slot_that_was_never_set_cannot_be_incremented():
+def test_what_was_never_set_cannot_be_incremented():
     with pytest.raises(AttributeError, match="object 1 was never set"):
-        X.increment([Point(1), Point.__new__(Point)])
+        X.increment([Point(1, Point(1)), Point(1, Point.__new__(Point))], Y)
 
 
-@pytest.mark.parametrize("read", [X.distinct, X.increment])
+def test_what_is_incremented_must_have_the_slot():
+    with pytest.raises(TypeError, match="object 0 must be a Point; got int"):
+        X.increment([Point(1, 2)], Y)
+
+
+@pytest.mark.parametrize("read", [X.distinct, X.values, lambda points: X.increment(points, Y)])
 @pytest.mark.parametrize("count", [2, 40])
 def test_another_class_is_refused_by_position(read, count):
     with pytest.raises(TypeError, match=rf"object {count} must be a Point; got str"):

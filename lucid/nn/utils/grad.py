@@ -59,6 +59,8 @@ POLICIES = ("warn", "raise", "skip", "zero", "propagate")
 
 def _members(parameters: Any, caller: str) -> list[Any]:
     """The tensors, or ``(name, tensor)`` pairs, that ``parameters`` stands for."""
+    if type(parameters) is list:
+        return parameters
     if isinstance(parameters, Tensor):
         return [parameters]
     if isinstance(parameters, Module):
@@ -89,12 +91,12 @@ def _tensors(members: list[Any], caller: str) -> list[Tensor]:
     return [_split(member, i, caller)[1] for i, member in enumerate(members)]
 
 
-def _gradients(members: list[Any], caller: str) -> list[Tensor]:
+def _gradients(members: list[Any], caller: str, read: Any = _grad.distinct) -> list[Tensor]:
     """The gradients, each once."""
     try:
-        found = _grad.distinct(members)
+        found = read(members)
     except TypeError:
-        found = _grad.distinct(_tensors(members, caller))
+        found = read(_tensors(members, caller))
     if not found:
         _warn_of_nothing(caller)
     return found
@@ -197,10 +199,10 @@ def _measured(parameters: Any, caller: str) -> tuple[list[Any], list[np.ndarray]
     """
     tensors = members = _members(parameters, caller)
     try:
-        bases = _base.distinct(members)
+        bases = _base.values(members)
     except TypeError:
         tensors = _tensors(members, caller)
-        bases = _base.distinct(tensors)
+        bases = _base.values(tensors)
     if bases:
         for x in tensors:
             refresh(x)
@@ -350,8 +352,8 @@ def clip_grad_norm(
     if eps != 1e-7:
         eps = _limit(eps, "clip_grad_norm", "eps")
     members = _members(parameters, "clip_grad_norm")
-    gradients = _gradients(members, "clip_grad_norm")
-    arrays = _data.distinct(gradients)
+    gradients = _gradients(members, "clip_grad_norm", _grad.values)
+    arrays = _data.distinct(gradients)  # that each array comes once is enough
     norm, bad, factor = _clip(arrays, p, limit, eps)
     if bad and policy != "propagate":
         _handle_nonfinite(members, gradients, arrays, policy, "clip_grad_norm")
