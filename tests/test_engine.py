@@ -393,10 +393,33 @@ def test_a_leaf_hook_runs_once_on_the_sum():
     assert seen == [5.0]
 
 
+def test_a_hook_must_keep_the_dtype():
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    y.register_hook(lambda g: g.double())
+    with pytest.raises(RuntimeError, match=r"dtype float32; got \(2,\) and float64"):
+        y.sum().backward()
+
+
+def test_a_hook_that_writes_to_the_first_gradient_changes_no_other_backward_pass():
+    x = leaf(3.0).sum()
+    y = lucid.tensor(3.0, requires_grad=True) * x
+    y.register_hook(lambda g: g.mul_(5) and None)
+    y.backward()
+    z = lucid.tensor(3.0, requires_grad=True)
+    (z * 2).backward()
+    assert z.grad.item() == 2
+
+
+def test_a_tensor_that_was_never_initialised_is_an_error():
+    with pytest.raises(AttributeError, match="_data"):
+        lucid.sum(object.__new__(lucid.Tensor))
+
+
 def test_a_hook_must_keep_the_shape():
     x = leaf(1.0, 2.0)
     x.register_hook(lambda g: g.sum())
-    with pytest.raises(RuntimeError, match=r"shape \(2,\); got \(\)"):
+    with pytest.raises(RuntimeError, match=r"shape \(2,\) and dtype float32; got \(\) and float32"):
         (x * 2.0).sum().backward()
 
 

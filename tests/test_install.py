@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import json
 import os
@@ -142,6 +143,16 @@ def test_import_time(record_property):
 
 
 # ------------------------------------------------------------------ building
+
+
+@pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="needs the source tree")
+@pytest.mark.parametrize("name", ["engine", "op"])
+def test_what_is_compiled_is_the_source(name):
+    compiled = Path(importlib.import_module(f"lucid._core.{name}").__file__)
+    source = compiled.with_name(f"{name}.py")
+    assert source.stat().st_mtime <= compiled.stat().st_mtime, (
+        f"{source} is newer than {compiled}: build again (python setup.py -q build_ext --inplace)"
+    )
 
 
 @pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="needs the source tree")

@@ -233,3 +233,17 @@ def test_functions_and_methods_of_the_same_name():
     assert x.tensordot(x, dims=1).item() == 14
     assert x.softplus().tolist() == lucid.softplus(x).tolist()
     assert x.searchsorted(lucid.tensor(1.5)).item() == 2
+
+
+def test_the_version_counts_writes_from_when_a_graph_has_seen_the_memory():
+    w = lucid.tensor([3.0, 4.0], requires_grad=True)
+    loss = (w * w).sum()
+    before = w._version
+    loss.backward()
+    lucid.optim.SGD([w], lr=0.1).step()
+    assert w._version == before + 1
+    lucid.nn.utils.clip_grad_norm(w, 1.0)
+    assert w.grad._version == 0
+    (w.grad * w).sum()
+    lucid.nn.utils.clip_grad_norm(w, 0.5)
+    assert w.grad._version == 1

@@ -182,7 +182,9 @@ def _roots(
 
 
 _ones = {dtype: np.ones((), dtype) for dtype in dtypes.ALL if dtype.kind in "fc"}
-"""Where nearly every backward pass starts."""
+"""Where nearly every backward pass starts; read-only, since they are shared."""
+for _one in _ones.values():
+    _one.flags.writeable = False
 
 
 def _reachable(roots: Iterable[Any]) -> list[Any]:
@@ -349,15 +351,20 @@ def _fit(gradient: Any, edge: Any) -> Any:
 
 def _run_hooks(hooks: list[Callable[..., Any]], gradient: Any, shape: Any, name: str) -> Any:
     is_tensor = isinstance(gradient, Tensor)
+    if not is_tensor and not gradient.flags.writeable:
+        gradient = gradient.copy()
     tensor = gradient if is_tensor else wrap(gradient)
     for hook in list(hooks):
         result = hook(tensor)
         if result is None:
             continue
-        if not isinstance(result, Tensor) or result.shape != shape:
+        if not isinstance(result, Tensor) or result.shape != shape or result.dtype != tensor.dtype:
+            found = f"{result.shape} and {result.dtype}" if isinstance(result, Tensor) else (
+                type(result).__name__
+            )  # fmt: skip
             raise RuntimeError(
-                f"hook of {name}: must return None or a Tensor of the gradient's shape {shape}; "
-                f"got {result.shape if isinstance(result, Tensor) else type(result).__name__}"
+                f"hook of {name}: must return None or a Tensor of the gradient's shape {shape} and "
+                f"dtype {tensor.dtype}; got {found}"
             )
         tensor = result
     return tensor if is_tensor else tensor._data

@@ -387,6 +387,8 @@ def apply(op: Op, inputs: Sequence[Any], attributes: Sequence[Any]) -> Any:
             bit += bit
     except AttributeError:
         whole = [_tensor_or_constant(op, i, x, inputs) for i, x in enumerate(inputs)]
+        if all(a is b for a, b in zip(whole, inputs, strict=True)):
+            raise  # of a tensor that was never initialised
         return apply(op, whole, attributes)
     if op.floating:
         arrays = [_as_floating(x) for x in arrays]

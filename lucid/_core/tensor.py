@@ -293,6 +293,7 @@ class Tensor(Methods):
 
     @property
     def _version(self) -> int:
+        """How often the memory was written to in place, counted from when a graph first saw it."""
         memory = (self if self._base is None else self._base)._memory
         return 0 if memory is None else memory.version
 
@@ -593,9 +594,10 @@ class _Exporter:
 def _export(tensor: Tensor) -> np.ndarray:
     array = tensor._data
     memory = memory_of(tensor)
+    owner = tensor if tensor._base is None else tensor._base
     # Three references are the owner's, the local one and the call's; a fourth is a node that kept
     # the contents.
-    if sys.getrefcount(memory) > 3 or not array.flags.writeable:
+    if sys.getrefcount(owner._memory) > 3 or not array.flags.writeable:
         out = array.view()
         out.flags.writeable = False
         return out

@@ -16,8 +16,8 @@ class Slot:
     def increment(self, objects: list[Any], of: Slot) -> None:
         """Adds 1 to this slot of what the objects have in the slot ``of``, if that is not None."""
 
-def types(objects: list[Any]) -> list[type]:
-    """The types of the objects, each once."""
+def classes(objects: list[Any]) -> list[type]:
+    """The classes of the objects, each once."""
 
 class Maker:
     """Makes objects of a class with slots in one call: ``Maker(Point, "x", y=None)(x)``.

@@ -1,17 +1,20 @@
-"""Reading one `__slots__` attribute of many objects at once.
+"""Slots (`__slots__`) of many objects read at once, and objects made with all their slots at once.
 
 A function that takes a thousand parameters spends more time on `p._grad._data` a thousand times
-than on the arithmetic. A slot lies at a fixed offset in its object, which is how the interpreter
-itself reads it once it has seen the class; here that is a loop.
+than on the arithmetic, and an operation on a few numbers spends most of it on filling in the
+tensor and the node that it makes. A slot lies at a fixed offset in its object, which is how the
+interpreter itself finds it once it has seen the class; here that is a loop.
+
+What is read is borrowed from its object until it stands in a list: nothing that could run Python
+code, such as making a list, may come in between.
 """
 
-from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport uintptr_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free
 
-import types as python_types
+import types
 
 cdef extern from *:
     """
@@ -40,51 +43,15 @@ cdef enum:
     FEW = 16  # values that are compared with each other, instead of through a table
 
 
-cdef list distinct(PyObject** values, Py_ssize_t n):
-    """The values in order, each object once, without None; what is left stands in `values`."""
-    cdef Py_ssize_t i, j, kept = 0, size = 2 * FEW
-    cdef PyObject** table = NULL
-    cdef list found
-    if n > FEW:
-        while size < 2 * n:
-            size *= 2
-        table = <PyObject**>calloc(size, sizeof(PyObject*))
-        if table is NULL:
-            raise MemoryError(f"slots: no memory for a table of {n} objects")
-    for i in range(n):
-        if values[i] is NULL or values[i] is <PyObject*>None:
-            continue
-        if table is NULL:
-            for j in range(kept):
-                if values[j] is values[i]:
-                    break
-            else:
-                values[kept] = values[i]
-                kept += 1
-            continue
-        j = ((<uintptr_t>values[i] >> 4) * <uintptr_t>0x9E3779B97F4A7C15 >> 17) & (size - 1)
-        while table[j] is not NULL and table[j] is not values[i]:
-            j = (j + 1) & (size - 1)
-        if table[j] is NULL:
-            table[j] = values[kept] = values[i]
-            kept += 1
-    free(table)
-    found = PyList_New(kept)
-    for i in range(kept):
-        Py_INCREF(<object>values[i])
-        PyList_SET_ITEM(found, i, <object>values[i])
-    return found
-
-
 cdef class Slot:
     """One slot of a class: `Slot(Tensor._data)`."""
 
     cdef object owner
     cdef Py_ssize_t offset
 
-    def __init__(self, descriptor):
+    def __cinit__(self, descriptor):
         if (
-            not isinstance(descriptor, python_types.MemberDescriptorType)
+            not isinstance(descriptor, types.MemberDescriptorType)
             or LUCID_SLOT_MEMBER(descriptor).type != T_OBJECT_EX
         ):
             raise TypeError(f"Slot: descriptor must be a slot of a class; got {descriptor!r}")
@@ -112,10 +79,11 @@ cdef class Slot:
             place = self.place(item, i)
             if place[0] is NULL:
                 raise AttributeError(f"Slot: the slot of object {i} was never set")
-            value = <object>place[0] + 1
-            Py_DECREF(<object>place[0])
+            before = <object>place[0]
+            value = before + 1
             Py_INCREF(value)
             place[0] = <PyObject*>value
+            Py_DECREF(before)
 
     def values(self, list objects not None):
         """The values in order, without None."""
@@ -130,24 +98,41 @@ cdef class Slot:
 
     def distinct(self, list objects not None):
         """The values in order, each object once, without None."""
-        cdef Py_ssize_t n = len(objects), i
-        cdef PyObject* few[FEW]
-        cdef PyObject** values = &few[0]
+        cdef Py_ssize_t n = len(objects), i, j, size = 2 * FEW
+        cdef list found = []
+        cdef PyObject* value
+        cdef PyObject** table = NULL  # a hash table of the values found
         if n > FEW:
-            values = <PyObject**>malloc(n * sizeof(PyObject*))
-        if values is NULL:
-            raise MemoryError(f"slots: no memory for {n} objects")
+            while size < 2 * n:
+                size *= 2
+            table = <PyObject**>calloc(size, sizeof(PyObject*))
+            if table is NULL:
+                raise MemoryError(f"Slot: no memory for a table of {n} objects")
         try:
             for i in range(n):
-                values[i] = self.place(LUCID_ITEM(objects, i), i)[0]
-            return distinct(values, n)
+                value = self.place(LUCID_ITEM(objects, i), i)[0]
+                if value is NULL or value is <PyObject*>None:
+                    continue
+                if table is NULL:
+                    for j in range(len(found)):
+                        if LUCID_ITEM(found, j) is value:
+                            break
+                    else:
+                        found.append(<object>value)
+                    continue
+                j = ((<uintptr_t>value >> 4) * <uintptr_t>0x9E3779B97F4A7C15 >> 17) & (size - 1)
+                while table[j] is not NULL and table[j] is not value:
+                    j = (j + 1) & (size - 1)
+                if table[j] is NULL:
+                    table[j] = value
+                    found.append(<object>value)
         finally:
-            if values is not &few[0]:
-                free(values)
+            free(table)
+        return found
 
 
-def types(list objects not None):
-    """The types of the objects, each once."""
+def classes(list objects not None):
+    """The classes of the objects, each once."""
     cdef Py_ssize_t n = len(objects), i
     cdef list found = []
     cdef PyObject* last = NULL
@@ -167,7 +152,7 @@ cdef class Maker:
     cdef list fixed   # slots that are always the same, and
     cdef list values  # what they are
 
-    def __init__(self, type cls not None, *given, **fixed):
+    def __cinit__(self, type cls not None, *given, **fixed):
         self.cls = cls
         self.given = [Slot(getattr(cls, name)) for name in given]
         self.fixed = [Slot(getattr(cls, name)) for name in fixed]

@@ -185,18 +185,16 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        state = self.state
         work = []
         for group in self.param_groups:
             params = [p for p in group["params"] if p._grad is not None]
             if params:
-                states = [state.get(p) or self._begin(p, group) for p in params]
-                work.append((group, params, [p._grad._data for p in params], states))
+                work.append((group, params, [p._grad._data for p in params]))
         if self.max_grad_norm is not None:
-            grad_scale = self._clip([g for _, _, grads, _ in work for g in grads], grad_scale)
-            # The update begins with what the norm has read last: that is still in the cache.
-            work = [(group, *[x[::-1] for x in lists]) for group, *lists in reversed(work)]
-        for group, params, grads, states in work:
+            grad_scale = self._clip([g for _, _, grads in work for g in grads], grad_scale)
+        state = self.state
+        for group, params, grads in work:
+            states = [state.get(p) or self._begin(p, group) for p in params]
             self.update(group, [p._data for p in params], grads, states, grad_scale)
             note_writes(params)
         self._stepped = True

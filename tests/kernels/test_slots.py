@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lucid._kernels.slots import Maker, Slot, types
+from lucid._kernels.slots import Maker, Slot, classes
 
 
 class Point:
@@ -43,6 +43,27 @@ def test_each_value_comes_once_and_none_not_at_all(count):
     values = [object() for _ in range(count)]
     points = [Point(v) for v in (*values, None, *reversed(values))]
     assert X.distinct(points) == values
+
+
+@pytest.mark.parametrize("read", [X.distinct, X.values])
+@pytest.mark.parametrize("count", [3, 400])
+def test_values_that_the_garbage_collector_takes_away_while_they_are_read(read, count):
+    class Finalizer:
+        def __del__(self):
+            for point in points:
+                point.x = None
+
+    points = [Point([i]) for i in range(count)]
+    cycle = Finalizer()
+    cycle.itself = cycle
+    del cycle
+    threshold = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        found = read(points)
+    finally:
+        gc.set_threshold(*threshold)
+    assert found in ([], [[i] for i in range(count)])
 
 
 def test_equal_values_that_are_not_the_same_object_both_count():
@@ -95,9 +116,9 @@ def test_only_slots_can_be_read(not_a_slot):
         Slot(not_a_slot)
 
 
-def test_types():
-    assert types([]) == []
-    assert types([Point(1), Pixel(1), Point(2), 3]) == [Point, Pixel, int]
+def test_classes():
+    assert classes([]) == []
+    assert classes([Point(1), Pixel(1), Point(2), 3]) == [Point, Pixel, int]
 
 
 def test_a_maker_sets_what_it_is_given_and_what_is_always_the_same():

@@ -636,3 +636,13 @@ def test_a_learning_rate_may_be_a_tensor():
     p.grad = Tensor([1.0])
     optim.SGD([p], lr=Tensor(0.5)).step()
     assert p.tolist() == [0.5]
+
+
+def test_a_step_that_clipping_refuses_leaves_no_state():
+    weight = lucid.Tensor([1.0, 2.0], requires_grad=True)
+    optimizer = lucid.optim.Adam([weight], max_grad_norm=1.0)
+    weight.grad = lucid.Tensor([float("nan"), 1.0])
+    with pytest.raises(RuntimeWarning, match="not finite"):
+        optimizer.step()  # warnings are errors here
+    assert not optimizer.state
+    assert weight.tolist() == [1.0, 2.0]

@@ -27,7 +27,7 @@ import numpy as np
 from lucid._backend import B
 from lucid._core import dtype as dtypes
 from lucid._core.tensor import Tensor, note_writes, refresh, wrap
-from lucid._kernels.slots import Slot, types
+from lucid._kernels.slots import Slot, classes
 from lucid.errors import NonFiniteError
 from lucid.nn.module import Module
 from lucid.nn.parameter import Parameter
@@ -208,7 +208,7 @@ def _measured(parameters: Any, caller: str) -> tuple[list[Any], list[np.ndarray]
             refresh(x)
     recorded = _requires_grad.distinct(tensors)
     plain = recorded == [False]
-    if plain and (kinds := types(tensors)) != [Tensor]:
+    if plain and (kinds := classes(tensors)) != [Tensor]:
         plain = not any(issubclass(kind, Parameter) for kind in kinds)
     if plain:
         arrays = _data.distinct(tensors)
