@@ -2,26 +2,30 @@
 
 A training step makes and drops the same large arrays again and again; taken from the system each
 time, they cost more in page faults than in arithmetic. The pool keeps freed blocks, up to a limit,
-and hands them out again. Arrays that NumPy makes are not concerned.
+and hands them out again. Arrays that NumPy makes are not concerned. Matrix products keep a block
+of their own, the workspace that they pack operands into, of at most 16 MiB.
 """
 
 from __future__ import annotations
 
 import operator
 
+from lucid._kernels import gemm as _gemm
 from lucid._kernels import memory as _pool
 
 __all__ = ["clear", "set_limit", "stats"]
 
 
 def stats() -> dict[str, int]:
-    """``limit``, ``cached`` and ``in_use`` in bytes; ``hits`` and ``misses`` in allocations.
+    """``limit``, ``cached``, ``in_use`` and ``workspace`` in bytes; ``hits`` and ``misses`` count.
+
+    ``cached`` is what the pool keeps of freed blocks, ``workspace`` what matrix products keep.
 
     Example:
         >>> sorted(lucid.memory.stats())
-        ['cached', 'hits', 'in_use', 'limit', 'misses']
+        ['cached', 'hits', 'in_use', 'limit', 'misses', 'workspace']
     """
-    return _pool.stats()
+    return {**_pool.stats(), "workspace": _gemm.kept()}
 
 
 def set_limit(size: int) -> None:
@@ -37,5 +41,6 @@ def set_limit(size: int) -> None:
 
 
 def clear() -> None:
-    """Gives all freed blocks back to the system."""
+    """Gives all freed blocks, and the workspace of matrix products, back to the system."""
     _pool.clear()
+    _gemm.release()

@@ -61,6 +61,15 @@ def test_the_limit_holds():
     del x
 
 
+def test_the_workspace_of_products_is_counted_and_cleared():
+    x = lucid.ones(2000, 300)
+    y = x @ lucid.ones(300, 100)  # several blocks of rows share one packed operand
+    assert lucid.memory.stats()["workspace"] >= 300 * 100 * 4
+    lucid.memory.clear()
+    assert lucid.memory.stats()["workspace"] == 0
+    assert (x @ lucid.ones(300, 100)).numpy().tobytes() == y.numpy().tobytes()
+
+
 def test_contents_are_right_for_every_size_class():
     for n in (16_384, 16_385, 20_000, 32_768, 40_961, 65_536, 1 << 20, (1 << 20) + 1):
         x = lucid.full((n,), 2.0)

@@ -45,6 +45,7 @@ typedef struct {
     void (*pack_b)(ptrdiff_t n, ptrdiff_t k, const gemm_operand *b, void *packed);
     size_t (*packed_size)(ptrdiff_t n, ptrdiff_t k);
     double (*peak)(ptrdiff_t steps, double factor);
+    double nanoseconds; /* of a multiplication in a large product, roughly */
 } gemm_engine;
 
 #endif

@@ -29,6 +29,7 @@ cdef extern from "gemm.h" nogil:
             Py_ssize_t n, Py_ssize_t k, const gemm_operand* b, void* packed) noexcept nogil
         size_t (*packed_size)(Py_ssize_t n, Py_ssize_t k) noexcept nogil
         double (*peak)(Py_ssize_t steps, double factor) noexcept nogil
+        double nanoseconds
 
 
 cdef gemm_engine gemm_f32, gemm_f64

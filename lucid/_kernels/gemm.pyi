@@ -17,6 +17,12 @@ def linear_backward(
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
     """The gradients of `linear`'s arguments from the gradient `g` (..., out) of its result."""
 
+def kept() -> int:
+    """The bytes that products keep to pack operands into; at most 16 MiB."""
+
+def release() -> None:
+    """Gives them back to the system."""
+
 def fma_peak(steps: int, double_precision: bool = False, /) -> float:
     """Runs a loop of nothing but multiply-adds and returns how many it did; for benchmarks."""
 

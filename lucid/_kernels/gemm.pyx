@@ -12,7 +12,7 @@ cimport numpy as cnp
 from numpy cimport NPY_ARRAY_ALIGNED, NPY_DOUBLE, NPY_FLOAT, ndarray
 
 from lucid._kernels.arrays cimport empty
-from lucid._kernels.threads cimport num_threads, parallel_for, task_t
+from lucid._kernels.threads cimport num_threads, parallel_for_lasting, task_t
 
 cnp.import_array()
 
@@ -25,10 +25,13 @@ cdef extern from *:
     """
     gemm_engine gemm_pick_f32()
     gemm_engine gemm_pick_f64()
-    void (*gemm_parallel)(task_t task, void* context, Py_ssize_t count) noexcept nogil
+    void (*gemm_parallel)(
+        task_t task, void* context, Py_ssize_t count, double nanoseconds) noexcept nogil
     int (*gemm_threads)() noexcept nogil
+    size_t gemm_kept_size()
+    void gemm_release()
 
-gemm_parallel = parallel_for
+gemm_parallel = parallel_for_lasting
 gemm_threads = num_threads
 gemm_f32 = gemm_pick_f32()
 gemm_f64 = gemm_pick_f64()
@@ -217,7 +220,9 @@ cdef ndarray stacked(const gemm_engine* engine, ndarray a, ndarray b):
         if s.per_task >= s.count:
             stack_task(&s, 0)
         else:
-            parallel_for(stack_task, &s, (s.count + s.per_task - 1) // s.per_task)
+            parallel_for_lasting(
+                stack_task, &s, (s.count + s.per_task - 1) // s.per_task,
+                work * s.count * engine.nanoseconds)
     return out
 
 
@@ -349,6 +354,14 @@ cdef tuple reference_linear_backward(
         np.matmul(dy.T, rows) if need_weight else None,
         dy.sum(axis=0) if need_bias else None,
     )
+
+
+def kept():
+    return gemm_kept_size()
+
+
+def release():
+    gemm_release()
 
 
 def fma_peak(Py_ssize_t steps, bint double_precision=False, /):

@@ -80,7 +80,7 @@
 
 /* The thread pool, through pointers that gemm.pyx sets. */
 typedef void (*gemm_task)(void *context, ptrdiff_t index);
-static void (*gemm_parallel)(gemm_task task, void *context, ptrdiff_t count);
+static void (*gemm_parallel)(gemm_task task, void *context, ptrdiff_t count, double nanoseconds);
 static int (*gemm_threads)(void);
 #define GEMM_PARALLEL_FROM 5e5 /* multiplications: some 5 us of one core */
 #define GEMM_LOAD 8 /* multiplications that take as long as bringing in an element of b */
@@ -91,7 +91,8 @@ static int (*gemm_threads)(void);
 static _Thread_local char gemm_scratch[GEMM_SCRATCH_BYTES] __attribute__((aligned(64)));
 
 /* Memory for a packed b. One block is kept from product to product, because paging it in afresh
- * takes longer than packing. Its size stands in the 64 bytes before it. */
+ * takes longer than packing, until lucid.memory.clear(). The pool of memory.h would need the GIL.
+ * Its size stands in the 64 bytes before it. */
 #define GEMM_KEPT_HEADER 64
 static _Atomic(char *) gemm_kept;
 
@@ -108,6 +109,17 @@ static void *gemm_allocate(size_t size) {
 
 static void gemm_free(void *memory) {
     free(atomic_exchange(&gemm_kept, (char *)memory - GEMM_KEPT_HEADER));
+}
+
+static void gemm_release(void) { free(atomic_exchange(&gemm_kept, NULL)); }
+
+/* Looks at the block as its owner: another thread could free it meanwhile. */
+static size_t gemm_kept_size(void) {
+    char *block = atomic_exchange(&gemm_kept, NULL);
+    if (!block) return 0;
+    const size_t size = *(size_t *)block;
+    gemm_free(block + GEMM_KEPT_HEADER);
+    return size;
 }
 
 #endif

@@ -46,6 +46,7 @@
 #define DOT_MAX_ROWS 8
 #endif
 #define PEAK_CHAINS 12
+#define NANOSECONDS (0.25 / LANES) /* of a multiplication, at best: to tell large from small */
 
 #define vec REAL_NAME(vec)
 #define vec_at REAL_NAME(vec_at)
@@ -591,7 +592,13 @@ static void REAL_NAME(block_task)(void *context, ptrdiff_t index) {
 
 static void REAL_NAME(run_blocks)(product *g) {
     g->down = (g->m + g->height - 1) / g->height;
-    gemm_parallel(REAL_NAME(block_task), g, g->down * ((g->n + g->width - 1) / g->width));
+    gemm_parallel(REAL_NAME(block_task), g, g->down * ((g->n + g->width - 1) / g->width),
+                  (double)(g->m + GEMM_LOAD) * g->n * g->k * NANOSECONDS);
+}
+
+static void REAL_NAME(pack_all)(product *g) {
+    gemm_parallel(REAL_NAME(pack_task), g, (g->packed_n + COLUMNS - 1) / COLUMNS,
+                  (double)GEMM_LOAD * g->packed_n * g->k * NANOSECONDS);
 }
 
 static size_t REAL_NAME(packed_size)(ptrdiff_t n, ptrdiff_t k) {
@@ -600,7 +607,7 @@ static size_t REAL_NAME(packed_size)(ptrdiff_t n, ptrdiff_t k) {
 
 static void REAL_NAME(pack_b)(ptrdiff_t n, ptrdiff_t k, const gemm_operand *b, void *packed) {
     product g = {.k = k, .b = b, .packed = packed, .packed_n = n};
-    gemm_parallel(REAL_NAME(pack_task), &g, (n + COLUMNS - 1) / COLUMNS);
+    REAL_NAME(pack_all)(&g);
 }
 
 /* Several blocks of rows share one packed b, a chunk of its columns at a time. Without memory for
@@ -622,7 +629,7 @@ static void REAL_NAME(tall_product)(product *g) {
         g->packed_left = g->left;
         g->packed_n = g->n = REAL_NAME(least)(chunk, n - g->left);
         g->width = REAL_NAME(least)(g->width, g->n);
-        gemm_parallel(REAL_NAME(pack_task), g, (g->n + COLUMNS - 1) / COLUMNS);
+        REAL_NAME(pack_all)(g);
         REAL_NAME(run_blocks)(g);
     }
     gemm_free(own);
@@ -684,7 +691,7 @@ static double REAL_NAME(peak)(ptrdiff_t steps, double factor) {
 }
 
 static const gemm_engine REAL_NAME(engine) = {
-    REAL_NAME(gemm), REAL_NAME(pack_b), REAL_NAME(packed_size), REAL_NAME(peak)};
+    REAL_NAME(gemm), REAL_NAME(pack_b), REAL_NAME(packed_size), REAL_NAME(peak), NANOSECONDS};
 
 #undef LANES
 #undef MASKS
@@ -704,6 +711,7 @@ static const gemm_engine REAL_NAME(engine) = {
 #undef DIRECT_ROWS
 #undef DIRECT_COLUMNS
 #undef PEAK_CHAINS
+#undef NANOSECONDS
 #undef DOT_COLUMNS
 #undef vec
 #undef vec_at

@@ -17,9 +17,11 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include "pause.h"
 
 typedef void (*lucid_phase_task)(void *context, ptrdiff_t phase, ptrdiff_t block);
-typedef void (*lucid_phase_pool)(void (*task)(void *, ptrdiff_t), void *context, ptrdiff_t count);
+typedef void (*lucid_phase_pool)(void (*task)(void *, ptrdiff_t), void *context, ptrdiff_t count,
+                                 double nanoseconds);
 
 enum { LUCID_PHASE_SPINS = 2000 };
 
@@ -48,23 +50,22 @@ static void lucid_join_phases(void *context, ptrdiff_t member) {
         const ptrdiff_t all = (phase + 1) * p->blocks;
         for (ptrdiff_t spin = 0; atomic_load(&p->done) < all; spin++) {
             if (spin > LUCID_PHASE_SPINS) sched_yield();
-#if defined(__x86_64__) || defined(__i386__)
-            else __builtin_ia32_pause();
-#elif defined(__aarch64__)
-            else __asm__ volatile("yield");
-#endif
+            else lucid_pause();
         }
     }
 }
 
-/* Runs task(context, phase, block) for all blocks of all phases, on up to `members` threads. */
+/* Runs task(context, phase, block) for all blocks of all phases, on up to `members` threads. To
+ * the pool each member is one task, so that it cannot see how long the job lasts before it is
+ * over: it has to be told the nanoseconds that one thread would take. */
 static void lucid_run_phases(lucid_phase_task task, void *context, ptrdiff_t phases,
-                             ptrdiff_t blocks, ptrdiff_t members, lucid_phase_pool pool) {
+                             ptrdiff_t blocks, ptrdiff_t members, double nanoseconds,
+                             lucid_phase_pool pool) {
     atomic_ptrdiff_t *claimed = members > 1 ? calloc((size_t)blocks, sizeof *claimed) : NULL;
     if (claimed) {
         lucid_phases p = {.task = task, .context = context, .phases = phases, .blocks = blocks,
                           .members = members, .claimed = claimed};
-        pool(lucid_join_phases, &p, members);
+        pool(lucid_join_phases, &p, members, nanoseconds);
         free(claimed);
         return;
     }

@@ -25,7 +25,7 @@ from lucid._kernels.gemm cimport (
     GEMM_IDENTITY, gemm_engine, gemm_epilogue, gemm_f32, gemm_f64, gemm_operand, strided)
 from lucid._kernels.loops cimport real_type
 from lucid._kernels.strided cimport contiguous
-from lucid._kernels.threads cimport num_threads, parallel_for, task_t
+from lucid._kernels.threads cimport num_threads, parallel_for_lasting, task_t
 
 cnp.import_array()
 
@@ -40,7 +40,7 @@ cdef extern from "phases.h" nogil:
         void* context, Py_ssize_t phase, Py_ssize_t block) noexcept nogil
     void run_phases "lucid_run_phases"(
         phase_task task, void* context, Py_ssize_t phases, Py_ssize_t blocks, Py_ssize_t members,
-        void (*pool)(task_t, void*, Py_ssize_t) noexcept nogil)
+        double nanoseconds, void (*pool)(task_t, void*, Py_ssize_t, double) noexcept nogil)
 
 cdef extern from "recurrent.h" nogil:
     int RNN_TANH, RNN_RELU, LSTM, GRU
@@ -169,10 +169,11 @@ cdef ndarray usable(ndarray x, int type_number):
     return contiguous(x, type_number)
 
 
-cdef bint sequence_by_sequence(ndarray x):
+cdef bint sequence_by_sequence(ndarray x, int type_number):
+    """Whether `x` lies so that a kernel may read it through a raw pointer, batch first."""
     return (
         x is not None and cnp.PyArray_NDIM(x) == 3 and not cnp.PyArray_IS_C_CONTIGUOUS(x)
-        and ready(cnp.PyArray_SwapAxes(x, 0, 1), cnp.PyArray_TYPE(x))
+        and ready(cnp.PyArray_SwapAxes(x, 0, 1), type_number)
     )
 
 
@@ -320,11 +321,17 @@ cdef void copy(
             (b.right - b.left) * size)
 
 
-cdef void run(const layer* s, phase_task task, void* context, Py_ssize_t phases) noexcept nogil:
+cdef void run(
+    const layer* s, phase_task task, void* context, Py_ssize_t phases, Py_ssize_t depth
+) noexcept nogil:
+    """All phases; they take some `depth` multiplications for each number of the gates."""
     cdef Py_ssize_t members = num_threads()
+    cdef double multiplications = <double>s.rows * s.width * depth
     if <double>s.batch * s.width * s.projected < WORTH_SHARING:
         members = 1
-    run_phases(task, context, phases, s.blocks, min(members, s.blocks), parallel_for)
+    run_phases(
+        task, context, phases, s.blocks, min(members, s.blocks),
+        multiplications * s.engine.nanoseconds, parallel_for_lasting)
 
 
 # ---- Forward ------------------------------------------------------------------------------------
@@ -434,7 +441,7 @@ def forward(
     bint keep, /
 ):
     cdef int number = cnp.PyArray_TYPE(x)
-    cdef bint by_sequence = sequence_by_sequence(x)
+    cdef bint by_sequence = sequence_by_sequence(x, number)
     x, h0, c0 = usable(x, number), usable(h0, number), usable(c0, number)
     w_ih, w_hh, w_hr = usable(w_ih, number), usable(w_hh, number), usable(w_hr, number)
     b_ih, b_hh = usable(b_ih, number), usable(b_hh, number)
@@ -474,7 +481,7 @@ def forward(
         for t in range(s.steps):  # sequences that begin with this step
             b.first, b.last = size_of(s, t + 1 if reverse else t - 1), size_of(s, t)
             copy(s, &b, b.last, last_state, s.projected, state_before(&f, t), s.projected)
-        run(s, forward_block, &f, 1 + s.steps * s.phases_per_step)
+        run(s, forward_block, &f, 1 + s.steps * s.phases_per_step, s.inputs + s.projected)
         for t in range(s.steps):  # ... that end with it
             b.first, b.last = size_of(s, following(s, t)), size_of(s, t)
             copy(s, &b, b.last, at_step(s, &f.y, t), f.y.row, last_state, s.projected)
@@ -570,7 +577,7 @@ def backward(
 ):
     cdef ndarray x = kept[0], gates = kept[1], before = kept[2], extra = kept[3]
     cdef int number = cnp.PyArray_TYPE(x)
-    if not sequence_by_sequence(gy):
+    if not sequence_by_sequence(gy, number):
         gy = usable(gy, number)
     gh, gc = usable(gh, number), usable(gc, number)
     w_ih, w_hh, w_hr = usable(w_ih, number), usable(w_hh, number), usable(w_hr, number)
@@ -601,7 +608,7 @@ def backward(
     if w_hr is not None:
         _projection = room_for_packed(s, &f.projection)
     with nogil:
-        run(s, backward_block, &f, 1 + s.steps * s.phases_per_step + 1)
+        run(s, backward_block, &f, 1 + s.steps * s.phases_per_step + 1, s.projected)
 
     if need_x:
         gx = empty(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), number)
@@ -667,5 +674,5 @@ def _visits(Py_ssize_t phases, Py_ssize_t blocks, Py_ssize_t members):
     buffer = bytearray(phases * blocks * sizeof(int))
     v.blocks, v.count = blocks, <int*><char*>buffer
     with nogil:
-        run_phases(visit, &v, phases, blocks, members, parallel_for)
+        run_phases(visit, &v, phases, blocks, members, 0, parallel_for_lasting)
     return list(memoryview(buffer).cast("i"))

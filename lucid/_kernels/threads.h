@@ -11,8 +11,10 @@
  *   busy machine it falls behind everybody else and the caller works alone, rather than waiting
  *   for a worker that has lost its processor in the middle of a task;
  * - a caller starts on its own, and calls sleeping workers once the work since they could have
- *   been awake, with what is left of the job as its tasks so far predict it, is worth a wake-up.
- *   Small models therefore run as on one thread, and a kernel only says what its tasks are;
+ *   been awake, with what is left of the job, is worth a wake-up. How long the job takes is
+ *   predicted by its tasks so far, and before the first one by the kernel, if it knows: without
+ *   that, a job of a few long tasks is half done before anybody is called. Small models therefore
+ *   run as on one thread;
  * - nobody waits for a worker that is slow to wake up: a job is closed once its tasks have run
  *   out, and the caller waits only for workers that have joined it.
  *
@@ -34,6 +36,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <time.h>
+#include "pause.h"
 
 typedef void (*lucid_task)(void *context, Py_ssize_t index);
 
@@ -66,14 +69,6 @@ static inline int64_t lucid_now(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-static inline void lucid_pause(void) {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
 }
 
 static int lucid_is_open(void) { return (atomic_load(&lucid_pool.state) & LUCID_PLACES) != 0; }
@@ -166,18 +161,20 @@ static void lucid_start_workers(int wanted) {
 }
 
 /* Whether to call for help before the task `index` of a job begun at `start`. */
-static int lucid_worth_calling(int64_t start, Py_ssize_t index, int places) {
+static int lucid_worth_calling(int64_t start, Py_ssize_t index, int places, double estimate) {
     const Py_ssize_t count = lucid_pool.count;
     if (!atomic_load_explicit(&lucid_pool.sleepers, memory_order_relaxed) &&
         lucid_pool.workers >= places)
         return 0;
     if (count - index < 2 || !lucid_is_open()) return 0;
-    int64_t expected = index ? (lucid_now() - start) * count / index : 0;
+    const double expected = index ? (double)(lucid_now() - start) * count / index : estimate;
     return lucid_pool.lone + expected >= lucid_pool.wake_up;
 }
 
-/* Runs task(context, 0) ... task(context, count - 1) in any order and returns when all are done. */
-static void lucid_parallel_for(lucid_task task, void *context, Py_ssize_t count) {
+/* Runs task(context, 0) ... task(context, count - 1) in any order and returns when all are done.
+ * `estimate`: the nanoseconds that one thread would take, roughly, or 0 where nobody knows. */
+static void lucid_parallel_for(lucid_task task, void *context, Py_ssize_t count,
+                               double estimate) {
     const int threads = atomic_load_explicit(&lucid_pool.threads, memory_order_relaxed);
     if (threads <= 1 || count <= 1 || atomic_flag_test_and_set(&lucid_pool.busy)) {
         for (Py_ssize_t index = 0; index < count; index++) task(context, index);
@@ -195,7 +192,7 @@ static void lucid_parallel_for(lucid_task task, void *context, Py_ssize_t count)
     int called = 0;
     Py_ssize_t index;
     while ((index = atomic_fetch_add(&lucid_pool.next, 1)) < count) {
-        if (!called && lucid_worth_calling(start, index, places)) {
+        if (!called && lucid_worth_calling(start, index, places, estimate)) {
             lucid_start_workers(places);
             lucid_wake(&lucid_pool.opened, places);
             called = 1;

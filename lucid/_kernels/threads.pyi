@@ -14,5 +14,11 @@ def _wake_up(nanoseconds: int) -> int:
 def _visits(count: int, nested: bool = False, nanoseconds: int = 0) -> list[int]:
     """How often `parallel_for` ran each of `count` tasks (all 1 if it is right); for the tests."""
 
+def _meet(count: int, seconds: float, nanoseconds: float) -> bool:
+    """Whether `count` tasks, expected to last that long together, ran all at once; for the tests.
+
+    Each waits for the others, for so many seconds at most.
+    """
+
 def _usable_cpus() -> int:
     """CPUs that this process may run on."""

@@ -11,7 +11,7 @@ from libc.stdint cimport int64_t
 cdef extern from "threads.h" nogil:
     int lucid_pool_init(int threads)
     int64_t lucid_now()
-    void lucid_parallel_for(task_t task, void* context, Py_ssize_t count)
+    void lucid_parallel_for(task_t task, void* context, Py_ssize_t count, double estimate)
 
 cdef extern from *:
     """
@@ -19,11 +19,25 @@ cdef extern from *:
     #define lucid_set_threads(n) atomic_store(&lucid_pool.threads, n)
     #define lucid_get_wake_up() atomic_load_explicit(&lucid_pool.wake_up, memory_order_relaxed)
     #define lucid_set_wake_up(n) atomic_store(&lucid_pool.wake_up, n)
+
+    /* Tasks that wait for each other, as only tasks on threads of their own can. */
+    typedef struct { atomic_int arrived; int wanted; int64_t until; } lucid_meeting;
+    static void lucid_meet(void *context, Py_ssize_t index) {
+        lucid_meeting *meeting = context;
+        atomic_fetch_add(&meeting->arrived, 1);
+        while (atomic_load(&meeting->arrived) < meeting->wanted && lucid_now() < meeting->until)
+            lucid_pause();
+        if (lucid_now() >= meeting->until) atomic_fetch_sub(&meeting->arrived, 1);
+    }
     """
     int lucid_get_threads() nogil
     void lucid_set_threads(int n) nogil
     int lucid_get_wake_up() nogil
     void lucid_set_wake_up(int nanoseconds) nogil
+    ctypedef struct meeting "lucid_meeting":
+        int arrived, wanted
+        int64_t until
+    void lucid_meet(void* context, Py_ssize_t index) noexcept nogil
 
 MAX_THREADS = 64
 
@@ -40,7 +54,13 @@ cdef int num_threads() noexcept nogil:
 
 
 cdef void parallel_for(task_t task, void* context, Py_ssize_t count) noexcept nogil:
-    lucid_parallel_for(task, context, count)
+    lucid_parallel_for(task, context, count, 0)
+
+
+cdef void parallel_for_lasting(
+    task_t task, void* context, Py_ssize_t count, double nanoseconds
+) noexcept nogil:
+    lucid_parallel_for(task, context, count, nanoseconds)
 
 
 def get_num_threads():
@@ -105,6 +125,18 @@ def _visits(Py_ssize_t count, bint nested=False, int64_t nanoseconds=0):
     with nogil:
         parallel_for(_nested_visit if nested else _count_visit, &visits, count)
     return list(memoryview(buffer).cast("i"))
+
+
+def _meet(int count, double seconds, double nanoseconds):
+    """Whether `count` tasks, together expected to last so many nanoseconds, ran all at once.
+
+    For the tests. Each task waits for the others, for so many seconds at most.
+    """
+    cdef meeting m
+    m.arrived, m.wanted, m.until = 0, count, lucid_now() + <int64_t>(seconds * 1e9)
+    with nogil:
+        parallel_for_lasting(lucid_meet, &m, count, nanoseconds)
+    return m.arrived == count
 
 
 if lucid_pool_init(min(_usable_cpus(), MAX_THREADS)) != 0:

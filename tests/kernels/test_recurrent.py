@@ -140,6 +140,28 @@ def test_outputs_lie_in_memory_as_the_input_does(rng, kind, hidden):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("given", [np.float16, np.float32, np.float64, ">f8"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gradients_of_another_dtype_lying_batch_first(rng, given, dtype):
+    """A raw pointer may read them as they lie only if they have the kernel's own dtype."""
+    arrays, _ = problem(rng, "gru", 3, 5, batch=4)
+    arrays = [None if a is None else a.astype(dtype) for a in arrays]
+    x, h, _, w_ih, w_hh, b_ih, b_hh, w_hr = arrays
+    *_, kept = kernel.forward(
+        KINDS["gru"], x, h, None, w_ih, w_hh, b_ih, b_hh, w_hr, None, False, True
+    )
+    gy = rng.standard_normal((4, STEPS, 5)).astype(given).swapaxes(0, 1)
+
+    def gradients(gy):
+        return kernel.backward(
+            KINDS["gru"], gy, None, None, w_ih, w_hh, w_hr, kept, None, False, True, True, True
+        )
+
+    expected = gradients(np.ascontiguousarray(gy, dtype))
+    for result, wanted in zip(gradients(gy), expected, strict=True):
+        np.testing.assert_array_equal(result, wanted)
+
+
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
 @pytest.mark.parametrize("case", [(16, 200, 1), (16, 200, 8), (8, 130, 100)], ids=str)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

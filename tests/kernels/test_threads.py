@@ -9,19 +9,31 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import lucid
 from lucid._kernels import threads
 
+SHIPPED = 100_000
 LONG = 20_000
 """Nanoseconds: with tasks this long, a hundred of them are well worth waking all workers."""
 
 
-@pytest.fixture(params=[0, 100_000])
+@pytest.fixture(params=[0, SHIPPED])
 def wake_up(request):
     """What waking a worker is taken to cost: nothing, as in all other tests, and what it does."""
     before = threads._wake_up(request.param)
     yield
+    threads._wake_up(before)
+
+
+@pytest.fixture
+def sleeping():
+    """Returns when all workers sleep, for tests at the cost of waking them that users have."""
+    before = threads._wake_up(SHIPPED)
+    time.sleep(0.01)
+    yield lambda: time.sleep(0.01)
     threads._wake_up(before)
 
 
@@ -165,6 +177,82 @@ while not workers() and time.monotonic() < until:
 assert len(workers()) == 1
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+def test_long_tasks_call_sleeping_workers_at_once(sleeping):
+    for n in [2, 3]:
+        threads.set_num_threads(n)
+        sleeping()
+        assert threads._meet(n, seconds=10, nanoseconds=1e9)
+
+
+def test_tasks_expected_to_be_short_call_nobody(sleeping):
+    threads.set_num_threads(2)
+    sleeping()
+    assert not threads._meet(2, seconds=0.02, nanoseconds=SHIPPED / 2)
+
+
+ONE_LONG_JOB = {
+    "product": "lucid.ones(120, 1000) @ lucid.ones(1000, 1000)",
+    "products": "lucid.ones(40, 100, 100) @ lucid.ones(40, 100, 100)",
+    "layer": "layer(lucid.ones(50, 32, 64))",
+}
+
+
+@needs_proc
+@pytest.mark.parametrize("job", list(ONE_LONG_JOB))
+def test_one_long_job_of_few_tasks_calls_the_workers(job):
+    code = f"""import lucid
+{COUNT_THREADS}
+lucid.set_num_threads(2)
+with lucid.no_grad():
+    layer = lucid.nn.LSTM(64, 128)
+    assert len(workers()) == 0
+    {ONE_LONG_JOB[job]}
+assert len(workers()) == 1
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+def matmul(rng, dtype):
+    return [
+        lucid.tensor(rng.standard_normal((m, 300)).astype(dtype))
+        @ lucid.tensor(rng.standard_normal((300, n)).astype(dtype))
+        for m, n in [(1, 5000), (130, 407), (1001, 203)]
+    ]
+
+
+def recurrence(rng, dtype):
+    layer = lucid.nn.LSTM(32, 130, dtype=getattr(lucid, dtype))
+    x = lucid.tensor(rng.standard_normal((20, 17, 32)).astype(dtype), requires_grad=True)
+    y = layer(x)[0]
+    (y * y).sum().backward()
+    return [y.detach(), x.grad, *(p.grad for p in layer.parameters())]
+
+
+def convolution(rng, dtype):
+    results = []
+    for kernel in [1, 3]:
+        layer = lucid.nn.Conv2d(24, 40, kernel, dtype=getattr(lucid, dtype))
+        x = lucid.tensor(rng.standard_normal((3, 24, 33, 35)).astype(dtype), requires_grad=True)
+        y = layer(x)
+        (y * y).sum().backward()
+        results += [y.detach(), x.grad, *(p.grad for p in layer.parameters())]
+    return results
+
+
+@pytest.mark.parametrize("function", [matmul, recurrence, convolution])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_same_bits_from_workers_that_slept(function, dtype, sleeping):
+    def bits(n):
+        threads.set_num_threads(n)
+        lucid.manual_seed(0)
+        sleeping()
+        return [x.numpy().tobytes() for x in function(np.random.default_rng(0), dtype)]
+
+    one = bits(1)
+    for _ in range(3):
+        assert bits(2) == one
 
 
 @needs_proc
