@@ -32,7 +32,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CONV_DEPTH, CONV_HEIGHT, CONV_WIDTH, CONV_AXES, CONV_MAX_THREADS = 256 };
+#include "threads.h" /* lucid_pause */
+
+enum { CONV_DEPTH, CONV_HEIGHT, CONV_WIDTH, CONV_AXES };
 
 /* Dense planes: from so many target channels on, and up to so many columns of the kernel. */
 enum { DENSE_TARGETS = 8, DENSE_COLUMNS = 8 };
@@ -73,7 +75,7 @@ typedef struct {
     ptrdiff_t parts, per_part, together, spread;
     /* A workspace for every thread that may be inside a task. */
     char *workspace;
-    ptrdiff_t workspace_bytes;
+    ptrdiff_t workspaces, workspace_bytes;
     atomic_flag *claimed;
 } conv_pass;
 
@@ -147,7 +149,10 @@ static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdif
                           ptrdiff_t wanted, ptrdiff_t walk, ptrdiff_t size, ptrdiff_t slack) {
     ptrdiff_t lists = 0;
     c->kernel = 1;
-    for (int d = 0; d < CONV_AXES; d++) lists += 5 * extents[d].kernel, c->kernel *= extents[d].kernel;
+    for (int d = 0; d < CONV_AXES; d++) {
+        lists += 5 * extents[d].kernel;
+        c->kernel *= extents[d].kernel;
+    }
     c->memory = malloc((size_t)(lists + c->sources * c->kernel + 1) * sizeof *c->memory);
     if (!c->memory) return -1;
     ptrdiff_t *memory = c->memory;
@@ -243,11 +248,12 @@ static inline conv_block conv_block_at(const conv_pass *c, ptrdiff_t image, ptrd
 }
 
 static inline char *conv_claim(const conv_pass *c, int *slot) {
-    for (int i = 0;; i = (i + 1) % CONV_MAX_THREADS)
-        if (!atomic_flag_test_and_set_explicit(&c->claimed[i], memory_order_acquire)) {
-            *slot = i;
-            return c->workspace + i * c->workspace_bytes;
-        }
+    for (;; lucid_pause())
+        for (int i = 0; i < c->workspaces; i++)
+            if (!atomic_flag_test_and_set_explicit(&c->claimed[i], memory_order_acquire)) {
+                *slot = i;
+                return c->workspace + i * c->workspace_bytes;
+            }
 }
 
 static inline void conv_release(const conv_pass *c, int slot) {

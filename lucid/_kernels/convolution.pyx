@@ -34,7 +34,6 @@ cdef extern from *:
     static conv_level conv_pick_f32(void) { return LUCID_PICK(level_f32); }
     static conv_level conv_pick_f64(void) { return LUCID_PICK(level_f64); }
     """
-    enum: CONV_MAX_THREADS
     ctypedef struct atomic_flag:
         pass
     ctypedef struct conv_extent:
@@ -54,7 +53,7 @@ cdef extern from *:
         void* sums
         Py_ssize_t chunks, parts, per_part, together, spread
         char* workspace
-        Py_ssize_t workspace_bytes
+        Py_ssize_t workspaces, workspace_bytes
         atomic_flag* claimed
     ctypedef struct conv_level:
         Py_ssize_t rows, lanes
@@ -135,7 +134,18 @@ cdef inline bint is_product(const geometry* f) noexcept:
     for d in range(3):
         if f.extent[d].kernel != 1 or f.extent[d].stride != 1 or f.extent[d].padding != 0:
             return False
+        if f.extent[d].source != f.extent[d].target:  # a transposed one's output_padding
+            return False
     return True
+
+
+cdef int fill(ndarray out, ndarray bias) except -1:
+    """What a sum without terms is: the bias of its channel, or 0."""
+    if bias is None:
+        cnp.PyArray_FILLWBYTE(out, 0)
+    else:
+        (<object>out).T[...] = (<object>bias)[:, None]
+    return 0
 
 
 cdef struct products:
@@ -199,14 +209,13 @@ cdef inline char* aligned(ndarray x) noexcept:
 
 cdef inline ndarray workspace(conv_pass* c, Py_ssize_t bytes, Py_ssize_t tasks):
     """A workspace of so many bytes for each thread that can be inside a task."""
-    cdef Py_ssize_t threads = max(1, min(min(num_threads(), CONV_MAX_THREADS), tasks))
     cdef ndarray memory
+    c.workspaces = max(1, min(num_threads(), tasks))
     c.workspace_bytes = conv_up(bytes, 64) + 64  # + 64: not a multiple of 4 KB apart
-    memory = scratch(threads * c.workspace_bytes + CONV_MAX_THREADS * sizeof(atomic_flag))
+    memory = scratch(c.workspaces * (c.workspace_bytes + <Py_ssize_t>sizeof(atomic_flag)))
     c.workspace = aligned(memory)
-    c.claimed = <atomic_flag*>(c.workspace + threads * c.workspace_bytes)
-    memset(c.claimed, 0, CONV_MAX_THREADS * sizeof(atomic_flag))
-    memset(c.claimed + threads, 1, (CONV_MAX_THREADS - threads) * sizeof(atomic_flag))
+    c.claimed = <atomic_flag*>(c.workspace + c.workspaces * c.workspace_bytes)
+    memset(c.claimed, 0, c.workspaces * sizeof(atomic_flag))
     return memory
 
 
@@ -282,6 +291,8 @@ def convolution(
     out = empty(f.ndim + 2, shape, type_number)
     if cnp.PyArray_SIZE(out) == 0:
         pass
+    elif cnp.PyArray_SIZE(weight) == 0:
+        fill(out, bias)
     elif is_product(&f):
         point_products(&f, x, weight, bias, out, False)
     else:
@@ -312,14 +323,13 @@ def convolution_transpose(
     f.sources, f.targets = shape[1], cnp.PyArray_DIM(x, 1)
     if cnp.PyArray_SIZE(out) == 0:
         pass
+    elif cnp.PyArray_SIZE(weight) == 0:
+        fill(out, bias)
     elif is_product(&f):
         point_products(&f, x, weight, bias, out, True)
     else:
         if not conv_reaches_all(f.extent):
-            if bias is None:
-                cnp.PyArray_FILLWBYTE(out, 0)
-            else:
-                (<object>out).T[...] = (<object>bias)[:, None]
+            fill(out, bias)
         for residues[0] in range(f.extent[0].stride):
             for residues[1] in range(f.extent[1].stride):
                 for residues[2] in range(f.extent[2].stride):

@@ -269,7 +269,8 @@ ALWAYS_INLINE void R(totals)(vec *x, const int count) {
         _Pragma("GCC unroll 9")          \
         for (int t = 0; t < taps; t++)
 
-/* sum(o, t) += the products of a vector of g(o) and of x(offset(t)), of its first `count` lanes. */
+/* sum(o, t) += the products of a vector of g(o) and of x(offset(t)), of its first `count` lanes:
+ * what follows may be a NaN in either. */
 ALWAYS_INLINE void R(dots_step)(const int outs, const int taps, const real *g,
                                 ptrdiff_t g_stride, const real *x, const ptrdiff_t *offsets,
                                 ptrdiff_t count, vec *sum) {
@@ -279,18 +280,20 @@ ALWAYS_INLINE void R(dots_step)(const int outs, const int taps, const real *g,
     _Pragma("GCC unroll 9")
     for (int t = 0; t < taps; t++) {
         y[t] = *(const vec_at *)(x + offsets[t]);
-        if (count < LANES) y[t] = (vec)((R(vec_bits))y[t] & mask); /* what follows may be a NaN */
+        if (count < LANES) y[t] = (vec)((R(vec_bits))y[t] & mask);
     }
     _Pragma("GCC unroll 8")
     for (int o = 0; o < outs; o++) {
         vec z = *(const vec_at *)(g + o * g_stride);
+        if (count < LANES) z = (vec)((R(vec_bits))z & mask);
         IN_REGISTER(z); /* else it is loaded again for each tap */
         _Pragma("GCC unroll 9")
         for (int t = 0; t < taps; t++) sum[o * taps + t] += z * y[t];
     }
 }
 
-/* sums(o, t) += the products of g(o) and x(offset(t)) over `positions` of several images. */
+/* sums(o, t) += the products of g(o) and x(offset(t)) over `positions` of several images (or rows
+ * of one). */
 ALWAYS_INLINE void R(dots)(const int outs, const int taps, ptrdiff_t images, ptrdiff_t positions,
                            const real *g, ptrdiff_t g_stride, ptrdiff_t g_image, const real *x,
                            ptrdiff_t x_image, const ptrdiff_t *offsets, real *sums,
@@ -360,24 +363,39 @@ static void R(spread_gradient)(const conv_pass *c, const conv_block *b, real *to
                 if (r + 1 < b->rows)
                     R(clear)(to + r * c->pitch + b->columns, c->pitch - b->columns);
             }
-        R(clear)(to + end, conv_up(end, LANES) - end);
     }
 }
 
-static void R(weight_task)(void *context, ptrdiff_t index) {
-    const conv_pass *const c = context;
-    const ptrdiff_t chunk = index % c->chunks, group = index / c->chunks % c->groups;
-    const ptrdiff_t part = index / c->chunks / c->groups;
-    const ptrdiff_t first = chunk * c->per_chunk;
-    const ptrdiff_t sources = conv_least(c->per_chunk, c->sources - first);
+/* sums(o, t) += the products over `count` stretches of so many positions, for all o and t. */
+static void R(stretches)(const conv_pass *c, ptrdiff_t chunk_taps, ptrdiff_t count,
+                         ptrdiff_t positions, const real *g, ptrdiff_t g_step, const real *x,
+                         ptrdiff_t x_step, real *sums) {
+    for (ptrdiff_t o = 0, outs; o < c->targets; o += outs) {
+        const ptrdiff_t left = c->targets - o;
+        const int power = left >= OUTS ? (OUTS == 8 ? 3 : 2) : left >= 4 ? 2 : left >= 2 ? 1 : 0;
+        outs = (ptrdiff_t)1 << power;
+        for (ptrdiff_t t = 0, taps; t < chunk_taps; t += taps) {
+            real *const to = sums + o * c->taps + t;
+            if (outs == 1 && chunk_taps - t >= 9) {
+                taps = 9;
+                R(dots_1_9)(count, positions, g + o * c->spread, c->spread, g_step, x, x_step,
+                            c->offsets + t, to, c->taps);
+            } else {
+                taps = conv_least(TAPS, chunk_taps - t);
+                R(all_dots)[power][taps - 1](count, positions, g + o * c->spread, c->spread, g_step,
+                                             x, x_step, c->offsets + t, to, c->taps);
+            }
+        }
+    }
+}
+
+/* The sums of some source channels over the images of a part. */
+static void R(weight_sums)(const conv_pass *c, ptrdiff_t part, ptrdiff_t group, ptrdiff_t first,
+                           ptrdiff_t sources, int by_row, real *stream, real *sums) {
     const ptrdiff_t chunk_taps = sources * c->kernel;
     const ptrdiff_t stop = conv_least((part + 1) * c->per_part, c->images);
     const ptrdiff_t g_image = conv_up(c->positions, LANES);
-    int slot;
-    real *const stream = (real *)conv_claim(c, &slot);
     real *const gradient = stream + c->stream;
-    real *const sums = (real *)c->sums + (part * c->groups + group) * c->targets * c->taps +
-                       first * c->kernel;
     for (ptrdiff_t o = 0; o < c->targets; o++) R(clear)(sums + o * c->taps, chunk_taps);
     for (ptrdiff_t image = part * c->per_part; image < stop; image += c->together)
         for (ptrdiff_t block = 0; block < conv_blocks(c); block++) {
@@ -389,26 +407,40 @@ static void R(weight_task)(void *context, ptrdiff_t index) {
                 R(fill)(c, &b, i, stream);
                 R(spread_gradient)(c, &b, gradient + i * g_image);
             }
-            const ptrdiff_t positions = (b.rows - 1) * c->pitch + b.columns;
-            for (ptrdiff_t o = 0, outs; o < c->targets; o += outs) {
-                const ptrdiff_t left = c->targets - o;
-                int power = left >= OUTS ? (OUTS == 8 ? 3 : 2) : left >= 4 ? 2 : left >= 2 ? 1 : 0;
-                outs = (ptrdiff_t)1 << power;
-                const real *const g = gradient + o * c->spread;
-                for (ptrdiff_t t = 0, taps; t < chunk_taps; t += taps) {
-                    real *const to = sums + o * c->taps + t;
-                    if (outs == 1 && chunk_taps - t >= 9) {
-                        taps = 9;
-                        R(dots_1_9)(images, positions, g, c->spread, g_image, stream, c->image,
-                                    c->offsets + t, to, c->taps);
-                    } else {
-                        taps = conv_least(TAPS, chunk_taps - t);
-                        R(all_dots)[power][taps - 1](images, positions, g, c->spread, g_image,
-                                                     stream, c->image, c->offsets + t, to, c->taps);
-                    }
-                }
-            }
+            if (!by_row)
+                R(stretches)(c, chunk_taps, images, (b.rows - 1) * c->pitch + b.columns, gradient,
+                             g_image, stream, c->image, sums);
+            else
+                for (ptrdiff_t i = 0; i < images; i++)
+                    R(stretches)(c, chunk_taps, b.rows, b.columns, gradient + i * g_image, c->pitch,
+                                 stream + i * c->image, c->pitch, sums);
         }
+}
+
+ALWAYS_INLINE int R(any_nan)(const real *x, ptrdiff_t count) {
+    int found = 0;
+    for (ptrdiff_t i = 0; i < count; i++) found |= x[i] != x[i];
+    return found;
+}
+
+static void R(weight_task)(void *context, ptrdiff_t index) {
+    const conv_pass *const c = context;
+    const ptrdiff_t chunk = index % c->chunks, group = index / c->chunks % c->groups;
+    const ptrdiff_t part = index / c->chunks / c->groups;
+    const ptrdiff_t first = chunk * c->per_chunk;
+    const ptrdiff_t sources = conv_least(c->per_chunk, c->sources - first);
+    int slot;
+    real *const stream = (real *)conv_claim(c, &slot);
+    real *const sums = (real *)c->sums + (part * c->groups + group) * c->targets * c->taps +
+                       first * c->kernel;
+    R(weight_sums)(c, part, group, first, sources, 0, stream, sums);
+    /* In the gaps between rows a zero of g has met whatever x is there: if that was not finite, a
+     * NaN has reached taps that it does not belong to. Row by row the gaps take no part. */
+    int again = 0;
+    if (c->pitch > c->axis[CONV_WIDTH].block)
+        for (ptrdiff_t o = 0; o < c->targets; o++)
+            again |= R(any_nan)(sums + o * c->taps, sources * c->kernel);
+    if (again) R(weight_sums)(c, part, group, first, sources, 1, stream, sums);
     conv_release(c, slot);
 }
 
@@ -427,7 +459,7 @@ static void R(combine)(const conv_pass *c, void *out, ptrdiff_t count) {
 static void R(channel_task)(void *context, ptrdiff_t channel) {
     const conv_pass *const c = context;
     const real *from = (const real *)c->gradient + channel * c->positions;
-    real total = 0;
+    double total = 0; /* of as many terms as there are images */
     for (ptrdiff_t n = 0; n < c->images; n++, from += c->targets * c->positions) {
         vec sum[4] = {{0}};
         ptrdiff_t i = 0;
@@ -440,7 +472,7 @@ static void R(channel_task)(void *context, ptrdiff_t channel) {
         R(totals)(sum, 1);
         total += sum[0][0] + rest;
     }
-    ((real *)c->target)[channel] = total;
+    ((real *)c->target)[channel] = (real)total;
 }
 
 static const conv_level R(level) = {

@@ -89,13 +89,14 @@ cdef inline void reduce(
 ) noexcept:
     """Over the columns of (rows, columns, inner), by blocks of the inner axis if there is one."""
     cdef Py_ssize_t elements = rows * args.columns * args.inner
+    cdef Py_ssize_t block = args.columns * min(args.inner, <Py_ssize_t>COLUMN_BLOCK)
     if args.inner == 1:
         run(by_row, kind, args, rows)
     else:
         run_range(
             <range_loop>row_loops[2 * by_column + kind], args,
             rows * ((args.inner + COLUMN_BLOCK - 1) // COLUMN_BLOCK),
-            max(CHUNK // (args.columns * min(args.inner, <Py_ssize_t>COLUMN_BLOCK)), 1), elements,
+            max(CHUNK // max(block, 1), 1), elements,
         )
 
 

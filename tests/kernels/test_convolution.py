@@ -170,6 +170,44 @@ def test_values_that_are_not_finite_stay_where_they_are_seen():
     assert not np.isnan(out).any()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("outs", [1, 2, 5, 7, 8, 13])  # shared planes up to 7, then dense ones
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize(
+    ("sizes", "out", "kernel", "stride", "padding", "dilation"),
+    [
+        ((6, 6), (6, 6), (3, 3), (1, 1), (1, 1), (1, 1)),
+        ((7, 37), (5, 35), (3, 3), (1, 1), (0, 0), (1, 1)),
+        ((9, 11), (4, 5), (3, 3), (2, 2), (0, 0), (1, 1)),
+        ((40, 50), (40, 50), (3, 5), (1, 1), (2, 4), (2, 2)),  # more than one block
+        ((3, 5, 6), (3, 5, 6), (1, 3, 3), (1, 1, 1), (0, 1, 1), (1, 1, 1)),
+    ],
+)
+def test_the_weight_s_gradient_is_not_finite_where_the_reference_s_is_not(
+    sizes, out, kernel, stride, padding, dilation, bad, outs, dtype, monkeypatch
+):
+    rng = np.random.default_rng(0)
+    settings = (kernel, stride, padding, dilation, 1)
+    x = rng.uniform(1, 2, (3, 2, *sizes)).astype(dtype)
+    g = rng.uniform(1, 2, (3, outs, *out)).astype(dtype)
+    cases = []
+    last = sizes[-1] - 1
+    for image, place in ((0, (0, last)), (2, (1, 0)), (1, (-1, -1)), (2, (2, last // 2))):
+        spoilt = x.copy()
+        spoilt[(image, 1, ..., *place)] = bad
+        cases.append((spoilt, g))
+    inside = g.copy()
+    inside[2, -1, ..., 2, 1] = bad  # a tap that sees padding there is a NaN, as in the reference
+    cases.append((x, inside))
+    found = [kernels.convolution_weight(*case, *settings) for case in cases]
+    plain(monkeypatch)
+    with np.errstate(invalid="ignore"):
+        expected = [reference.convolution_weight(*case, *settings) for case in cases]
+    for got, want in zip(found, expected, strict=True):
+        assert not np.isfinite(want).all()
+        np.testing.assert_allclose(got, want, rtol=2000 * np.finfo(dtype).eps)
+
+
 @pytest.mark.parametrize("channels", [1, 9])
 def test_the_weight_s_gradient_sees_no_other_channel_and_no_old_memory(channels):
     rng = np.random.default_rng(0)
@@ -210,6 +248,38 @@ def fill_the_pool_with_nan():
             kept.append(
                 kernels.convolution(x, np.ones((1, 1, 1)), None, (size,), (1,), (0,), (1,), 1)
             )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_a_sum_without_terms_is_the_bias(with_bias, groups, kernel, dtype):
+    fill_the_pool_with_nan()
+    rest = ((kernel, kernel), (1, 1), (0, 0), (1, 1), groups)
+    size = (40 + kernel - 1, 30 + kernel - 1)
+    bias = np.arange(1, 5).astype(dtype) if with_bias else None
+    expected = np.zeros((2, 4, 1, 1), dtype)
+    if bias is not None:
+        expected += bias[:, None, None]
+    x, weight = np.zeros((2, 0, *size), dtype), np.zeros((4, 0, kernel, kernel), dtype)
+    out = kernels.convolution(x, weight, bias, (40, 30), *rest[1:])
+    np.testing.assert_array_equal(out, np.broadcast_to(expected, (2, 4, 40, 30)))
+    x, weight = np.zeros((2, 0, 40, 30), dtype), np.zeros((0, 4 // groups, kernel, kernel), dtype)
+    out = kernels.convolution_transpose(x, weight, bias, size, *rest[1:])
+    np.testing.assert_array_equal(out, np.broadcast_to(expected, (2, 4, *size)))
+    for images, ins, outs in ((2, 0, 4), (2, 4, 0), (0, 2, 4)):
+        x, g = np.zeros((images, ins, *size), dtype), np.zeros((images, outs, 40, 30), dtype)
+        out = kernels.convolution_weight(x, g, *rest)
+        np.testing.assert_array_equal(out, np.zeros((outs, ins // groups, kernel, kernel), dtype))
+
+
+@pytest.mark.parametrize("images", [1, 7, 100_000])
+def test_the_bias_s_gradient_is_exact_to_the_last_digits(images):
+    g = np.random.default_rng(0).uniform(0, 1, (images, 3, 1, 1)).astype(np.float32)
+    exact = g.astype(float).sum(axis=(0, 2, 3))
+    eps = np.finfo(np.float32).eps
+    np.testing.assert_allclose(kernels.channel_sums(g), exact, rtol=eps)
 
 
 # -------------------------------------------------------------------- pooling

@@ -83,6 +83,8 @@ def test_empty_reductions(dtype):
     np.testing.assert_array_equal(rowwise.sum(x), 0)
     np.testing.assert_array_equal(rowwise.sum(x, 0), np.zeros(3))
     assert rowwise.sum(x, 1).shape == (0,)
+    np.testing.assert_array_equal(rowwise.sum(np.ones((2, 0, 3), dtype), 1), np.zeros((2, 3)))
+    assert rowwise.amax(np.ones((2, 3, 0), dtype), 1).shape == (2, 0)
     assert np.isnan(rowwise.mean(x, 0)).all()
     with pytest.raises(ValueError, match="zero-size"):
         rowwise.amax(x)

@@ -109,6 +109,47 @@ def test_conv_transpose_layers(torch, ndim, options):
 
 
 @pytest.mark.torch
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_conv_transpose_of_single_places_with_output_padding(torch, ndim, groups):
+    options = {"dilation": 3, "output_padding": (2, 1, 2)[:ndim], "groups": groups}
+    shape = {1: (2, 4, 6), 2: (2, 4, 3, 4), 3: (2, 4, 3, 2, 3)}[ndim]
+    same_layer(torch, f"ConvTranspose{ndim}d", 4, 6, 1, **options, shape=shape)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize(
+    ("name", "shape", "ins", "outs"),
+    [
+        ("conv2d", (2, 0, 5, 5), 0, 3),
+        ("conv2d", (0, 2, 5, 5), 2, 3),
+        ("conv_transpose2d", (2, 0, 5, 5), 0, 3),
+        ("conv_transpose2d", (0, 2, 5, 5), 2, 3),
+    ],
+)
+def test_nothing_to_add_up(torch, name, shape, ins, outs, with_bias, kernel):
+    weight = numbers(
+        (outs, ins, kernel, kernel) if name == "conv2d" else (ins, outs, *[kernel] * 2)
+    )
+    arrays = [numbers(shape), weight] + [numbers(outs)] * with_bias
+    if ins:  # PyTorch refuses no channels, or returns none
+        compare(torch, getattr(F, name), getattr(torch.nn.functional, name), *arrays)
+    mine = [lucid.tensor(a, requires_grad=True) for a in arrays]
+    out = getattr(F, name)(*mine)
+    bias = arrays[2] if with_bias else np.zeros(outs)
+    expected = np.broadcast_to(bias[:, None, None], out.shape)
+    np.testing.assert_array_equal(out.detach().numpy(), expected)
+    out.backward(lucid.ones(*out.shape, dtype=lucid.float64))
+    for tensor in mine[:2]:
+        np.testing.assert_array_equal(tensor.grad.numpy(), np.zeros(tensor.shape))
+    if with_bias:
+        count = np.full(outs, out.numel() // outs)
+        np.testing.assert_array_equal(mine[2].grad.numpy(), count)
+
+
+@pytest.mark.torch
 def test_conv_transpose_to_a_size(torch):
     mine = nn.ConvTranspose2d(2, 3, 3, stride=2, padding=1)
     assert mine(lucid.zeros(1, 2, 4, 5), output_size=(8, 9)).shape == (1, 3, 8, 9)
