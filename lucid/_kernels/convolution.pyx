@@ -23,7 +23,7 @@ from lucid._kernels.gemm cimport (
     strided,
 )
 from lucid._kernels.memory cimport pooled
-from lucid._kernels.threads cimport num_threads, parallel_for, task_t
+from lucid._kernels.threads cimport num_threads, parallel_for, parallel_for_lasting, task_t
 
 cnp.import_array()
 
@@ -194,7 +194,9 @@ cdef int point_products(
         if count == 1:
             products_task(&p, 0)
         else:
-            parallel_for(products_task, &p, count)
+            parallel_for_lasting(
+                products_task, &p, count,
+                <double>count * p.rows * p.columns * p.depth * p.engine.nanoseconds)
     return 0
 
 
@@ -415,7 +417,10 @@ def convolution_weight(
             if c.parts * groups == 1:
                 weight_products_task(&p, 0)
             else:
-                parallel_for(weight_products_task, &p, c.parts * groups)
+                parallel_for_lasting(
+                    weight_products_task, &p, c.parts * groups,
+                    <double>f.images * groups * p.rows * p.columns * p.depth
+                    * p.engine.nanoseconds)
             if c.parts > 1:
                 level.combine(&c, cnp.PyArray_DATA(out), count)
         return out
