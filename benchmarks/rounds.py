@@ -27,6 +27,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SLICE = 0.03
 """Seconds per timing: long enough to drown the timer, short enough for rounds to share weather."""
 
+PAUSE = 0.02
+"""Seconds before each timing: the threads of the other library may spin for that long after its."""
+
 
 def pin(cores: int) -> None:
     usable = sorted(os.sched_getaffinity(0))
@@ -84,6 +87,7 @@ class Worker:
         if count is None and name not in self.counts:
             seconds = min(self.time(name, 1) for _ in range(3))
             self.counts[name] = max(1, round(SLICE / seconds))
+        time.sleep(PAUSE)
         self.process.stdin.write(json.dumps([name, count or self.counts[name]]) + "\n")
         self.process.stdin.flush()
         return float(self._read())

@@ -382,8 +382,8 @@ def _accumulate(leaf: Tensor, gradient: Any, create_graph: bool, unshared: bool 
     if isinstance(gradient, Tensor):
         leaf._grad = gradient.clone() if before is None else before + gradient
     elif before is None:
-        flags = gradient.flags
-        if not (unshared and flags.owndata and flags.c_contiguous and flags.writeable):
+        # carray: contiguous, aligned and writeable.
+        if not (unshared and gradient.base is None and gradient.flags.carray):
             gradient = gradient.copy()
         leaf._grad = wrap(gradient)
     elif create_graph or before._node is not None:
