@@ -68,12 +68,15 @@ class Gradients:
             self.grads: list[Any] = [torch.from_numpy(x) for x in self.arrays]
         else:
             import lucid
+            from lucid._core.tensor import wrap
 
             self.parameters = [lucid.nn.Parameter(lucid.zeros(*s)) for s in shapes]
-            self.grads = [lucid.from_numpy(x) for x in self.arrays]
+            # As backward leaves them: no NumPy code has seen their memory, unlike from_numpy's.
+            self.grads = [wrap(x) for x in self.arrays]
         for parameter, grad in zip(self.parameters, self.grads, strict=True):
             parameter.grad = grad
-            if not np.shares_memory(parameter.grad.numpy(), block):
+            held = grad.numpy() if library == "torch" else parameter.grad._data
+            if not np.shares_memory(held, block):
                 raise RuntimeError(f"{library} has copied the gradients")
 
     def reset(self) -> None:
