@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import argparse
 import math
-import statistics
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from benchmarks.rounds import Worker, compare, duration, machine, table
+from benchmarks.rounds import Worker, compare, duration, machine, summary, table
 
 SETS = {
     "4 small": [(16, 8), (16,), (4, 16), (4,)],
@@ -174,15 +173,12 @@ def pairs(module: str, cores: int, rounds: int, only: str) -> list[str]:
         for turn in range(rounds + 1):
             order = (slow, fast) if turn % 2 else (fast, slow)
             timed = {name: worker.time(name) for name in order}
-            times.append((timed[slow], timed[fast]))
-        del times[0]
-        ratios = sorted(a / b for a, b in times)
-        ratio = statistics.median(ratios)
-        a, b = (duration(statistics.median(column)) for column in zip(*times, strict=True))
-        low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
-        verdict = f"{target:g}x" + ("" if round(ratio, 2) >= target else " **missed**")
+            times.append((timed[fast], timed[slow]))
+        r = summary(times[1:])
+        verdict = f"{target:g}x" + ("" if round(r["ratio"], 2) >= target else " **missed**")
         lines.append(
-            f"| {slow} | {a} | {fast} | {b} | {ratio:.2f}x ({low:.2f} to {high:.2f}) | {verdict} |"
+            f"| {slow} | {duration(r['theirs'])} | {fast} | {duration(r['ours'])} "
+            f"| {r['ratio']:.2f}x ({r['low']:.2f} to {r['high']:.2f}) | {verdict} |"
         )
     assert worker.process.stdin is not None
     worker.process.stdin.close()

@@ -113,23 +113,24 @@ def compare(
             else:
                 a, b = ours.time(name), theirs.time(name)
             pairs.append((a, b))
-        pairs = pairs[1:]
-        ratios = sorted(b / a for a, b in pairs)
-        results.append(
-            {
-                "case": name,
-                "ours": statistics.median(a for a, _ in pairs),
-                "theirs": statistics.median(b for _, b in pairs),
-                "ratio": statistics.median(ratios),
-                "low": ratios[len(ratios) // 4],
-                "high": ratios[-1 - len(ratios) // 4],
-            }
-        )
+        results.append({"case": name, **summary(pairs[1:])})
     for w in (ours, theirs):
         assert w.process.stdin is not None
         w.process.stdin.close()
         w.process.wait()
     return results
+
+
+def summary(pairs: list[tuple[float, float]]) -> dict[str, Any]:
+    """Of rounds ``(ours, theirs)``: the medians, and median and quartiles of theirs / ours."""
+    ratios = sorted(b / a for a, b in pairs)
+    return {
+        "ours": statistics.median(a for a, _ in pairs),
+        "theirs": statistics.median(b for _, b in pairs),
+        "ratio": statistics.median(ratios),
+        "low": ratios[len(ratios) // 4],
+        "high": ratios[-1 - len(ratios) // 4],
+    }
 
 
 def duration(seconds: float) -> str:

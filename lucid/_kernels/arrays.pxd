@@ -24,6 +24,15 @@ cdef inline bint ready_out(ndarray x, int type_number) noexcept:
     return ready(x, type_number) and cnp.PyArray_CHKFLAGS(x, NPY_ARRAY_WRITEABLE)
 
 
+cdef inline ndarray usable(ndarray x, int type_number):
+    """x, or a copy that is contiguous, aligned and native."""
+    if ready(x, type_number):
+        return x
+    return cnp.PyArray_FROMANY(
+        x, type_number, 0, 0, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED
+        | cnp.NPY_ARRAY_NOTSWAPPED)
+
+
 cdef inline ndarray empty(
     int ndim, cnp.npy_intp* shape, int type_number, bint fortran=False
 ):

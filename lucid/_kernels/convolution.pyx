@@ -12,7 +12,7 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 from numpy cimport NPY_FLOAT, ndarray
 
-from lucid._kernels.arrays cimport empty, ready
+from lucid._kernels.arrays cimport empty, usable
 from lucid._kernels.gemm cimport (
     GEMM_IDENTITY,
     gemm_engine,
@@ -99,15 +99,6 @@ cdef struct geometry:
 
 cdef inline const conv_level* level_of(ndarray x) noexcept:
     return &level_f32 if cnp.PyArray_TYPE(x) == NPY_FLOAT else &level_f64
-
-
-cdef inline ndarray usable(ndarray x, int type_number):
-    """x, or a copy that is contiguous, aligned and native."""
-    if ready(x, type_number):
-        return x
-    return cnp.PyArray_FROMANY(
-        x, type_number, 0, 0, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED
-        | cnp.NPY_ARRAY_NOTSWAPPED)
 
 
 cdef int describe(

@@ -3,16 +3,9 @@
 #ifndef CONVOLUTION_ONCE
 #define CONVOLUTION_ONCE
 #include "convolution.h"
+#include "vectors.h"
 #if defined(__x86_64__)
 #include <immintrin.h>
-#endif
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
-/* The elements of x and y, counted through, that a list of indices picks. */
-#if defined(__clang__)
-#define SHUFFLE(mask, x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
-#else
-#define SHUFFLE(mask, x, y, ...) __builtin_shuffle(x, y, (mask){__VA_ARGS__})
 #endif
 
 /* Keeps the compiler from folding the load of x into each of its uses. */

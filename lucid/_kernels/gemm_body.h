@@ -9,17 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "gemm.h"
+#include "vectors.h"
 #if defined(__x86_64__)
 #include <immintrin.h>
-#endif
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
-/* Index lists pick from the n elements of x (0 .. n - 1) and of y (n .. 2 n - 1). */
-#if defined(__clang__)
-#define SHUFFLE(mask, x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
-#else
-#define SHUFFLE(mask, x, y, ...) __builtin_shuffle(x, y, (mask){__VA_ARGS__})
 #endif
 
 /* The first (LOW) and second (HIGH) half of each 16 bytes of x and of y in turn, in units of one

@@ -8,7 +8,7 @@ cimport numpy as cnp
 from libc.stdint cimport int32_t
 from numpy cimport NPY_FLOAT, NPY_INT32, ndarray
 
-from lucid._kernels.arrays cimport empty, ready
+from lucid._kernels.arrays cimport empty, ready, usable
 from lucid._kernels.threads cimport parallel_for, task_t
 
 cnp.import_array()
@@ -46,15 +46,6 @@ cdef enum:
 
 cdef inline const pool_level* level_of(ndarray x) noexcept:
     return &level_f32 if cnp.PyArray_TYPE(x) == NPY_FLOAT else &level_f64
-
-
-cdef inline ndarray usable(ndarray x, int type_number):
-    """x, or a copy that is contiguous, aligned and native."""
-    if ready(x, type_number):
-        return x
-    return cnp.PyArray_FROMANY(
-        x, type_number, 0, 0, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED
-        | cnp.NPY_ARRAY_NOTSWAPPED)
 
 
 cdef int describe(

@@ -4,11 +4,10 @@
 #define POOLING_ONCE
 #include <math.h>
 #include "pooling.h"
+#include "vectors.h"
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 static inline ptrdiff_t pool_least(ptrdiff_t x, ptrdiff_t y) { return x < y ? x : y; }
 static inline ptrdiff_t pool_most(ptrdiff_t x, ptrdiff_t y) { return x > y ? x : y; }

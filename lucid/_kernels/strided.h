@@ -14,6 +14,7 @@
 #include <Python.h>
 #include <stdint.h>
 #include <string.h>
+#include "vectors.h"
 
 enum {
     STRIDED_AXES = 64 + 2,
@@ -54,12 +55,6 @@ typedef struct { uint64_t half[2]; } __attribute__((packed, may_alias)) strided_
 /* out[i][j] = x[j][i] for a square of 16 bytes: `out` in elements, `x` in bytes from row to row. */
 typedef uint32_t strided_v4 __attribute__((vector_size(16), may_alias, aligned(1)));
 typedef uint64_t strided_v8 __attribute__((vector_size(16), may_alias, aligned(1)));
-
-#ifdef __clang__
-#define SHUFFLE(mask, x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
-#else
-#define SHUFFLE(mask, x, y, ...) __builtin_shuffle(x, y, (mask){__VA_ARGS__})
-#endif
 
 static inline void transpose_4(strided_4 *out, Py_ssize_t stride, const char *x, Py_ssize_t x_row) {
     const strided_v4 a = *(const strided_v4 *)x, b = *(const strided_v4 *)(x + x_row);

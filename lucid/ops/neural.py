@@ -558,6 +558,11 @@ binary_cross_entropy.gradient(
 # -------------------------------------------------------------------- normalisation
 
 
+def _wanted(parts: tuple[Array, ...], need: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    """The gradients of a kernel that makes all of them, without those that nobody needs."""
+    return tuple([part if wanted else None for part, wanted in zip(parts, need, strict=True)])
+
+
 @operation(3)
 def layer_norm(
     x: Array,
@@ -598,12 +603,7 @@ def _layer_norm_backward(
     need_x: bool, need_weight: bool, need_bias: bool,
 ) -> tuple[Array | None, ...]:  # fmt: skip
     parts = B.layer_norm_backward(g, x, mean, rstd, weight)
-    return tuple(
-        [
-            part if need else None
-            for part, need in zip(parts, (need_x, need_weight, need_bias), strict=True)
-        ]
-    )
+    return _wanted(parts, (need_x, need_weight, need_bias))
 
 
 def _layer_norm_backward_composed(
@@ -673,12 +673,7 @@ batch_norm.gradient(
 
 def _batch_norm_backward(g, x, weight, eps, mean, rstd, own, need_x, need_weight, need_bias):
     parts = B.batch_norm_backward(g, x, mean, rstd, weight, own)
-    return tuple(
-        [
-            part if need else None
-            for part, need in zip(parts, (need_x, need_weight, need_bias), strict=True)
-        ]
-    )
+    return _wanted(parts, (need_x, need_weight, need_bias))
 
 
 def _batch_norm_backward_composed(

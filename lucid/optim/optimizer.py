@@ -19,8 +19,7 @@ from lucid._core.grad_mode import enable_grad
 from lucid._core.tape import RemovableHandle
 from lucid._core.tensor import Tensor, note_write, note_writes, to_array, wrap
 from lucid._kernels.norms import nonfinite_counts, total_norm
-
-CLIP_EPS = 1e-7
+from lucid.nn.utils.grad import CLIP_EPS
 
 Hook = Callable[..., Any]
 Group = dict[str, Any]

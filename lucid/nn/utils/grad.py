@@ -51,6 +51,9 @@ _total_norm, _scale, _clip = B.norms.total_norm, B.norms.scale, B.norms.clip
 _data, _grad = Slot(Tensor._data), Slot(Tensor._grad)
 _base, _requires_grad = Slot(Tensor._base), Slot(Tensor._requires_grad)
 
+CLIP_EPS = 1e-7
+"""Added to the norm by which clipping divides."""
+
 POLICIES = ("warn", "raise", "skip", "zero", "propagate")
 
 
@@ -301,7 +304,7 @@ def clip_grad_norm(
     parameters: Any,
     max_norm: Any,
     norm_type: Any = 2.0,
-    eps: float = 1e-7,
+    eps: float = CLIP_EPS,
     *,
     error_if_nonfinite: bool = False,
     nonfinite: str = "warn",
@@ -349,7 +352,7 @@ def clip_grad_norm(
         p = _order(norm_type, "clip_grad_norm")
     if policy != "warn" or error_if_nonfinite:
         policy = _policy(nonfinite, error_if_nonfinite, "clip_grad_norm")
-    if eps != 1e-7:
+    if eps != CLIP_EPS:
         eps = _limit(eps, "clip_grad_norm", "eps")
     members = _members(parameters, "clip_grad_norm")
     gradients = _gradients(members, "clip_grad_norm", _grad.values)
@@ -385,7 +388,7 @@ def clip_grad_norm_per_parameter(
     parameters: Any,
     max_norm: Any,
     norm_type: Any = 2.0,
-    eps: float = 1e-7,
+    eps: float = CLIP_EPS,
     *,
     error_if_nonfinite: bool = False,
     nonfinite: str = "warn",
@@ -411,7 +414,7 @@ def clip_grad_norm_by_group(
     groups: Any,
     max_norm: Any = None,
     norm_type: Any = 2.0,
-    eps: float = 1e-7,
+    eps: float = CLIP_EPS,
     *,
     error_if_nonfinite: bool = False,
     nonfinite: str = "warn",
@@ -640,7 +643,7 @@ class AutoClip:
         percentile: float = 10.0,
         window: int | None = None,
         norm_type: Any = 2.0,
-        eps: float = 1e-7,
+        eps: float = CLIP_EPS,
         *,
         nonfinite: str = "warn",
     ) -> None:

@@ -28,12 +28,11 @@ from lucid._backend import B
 from lucid._core.tensor import Tensor, wrap
 from lucid.nn.module import Module
 from lucid.nn.utils._curves import Live, draw, sparkline, svg
-from lucid.nn.utils.grad import _limit, _members, _split, clip_grad_norm
+from lucid.nn.utils.grad import CLIP_EPS, _limit, _members, _split, clip_grad_norm
 from lucid.nn.utils.report import root_sum_square
 
 __all__ = ["GradientMonitor", "Spike"]
 
-CLIP_EPS = 1e-7  # as clip_grad_norm and the optimizers have it
 WARM_UP = 20  # steps before anything counts as a spike
 LEAST_SPREAD = 0.1  # of the logarithm of a norm: steady norms make no spikes of small changes
 RELEVANT = 0.1  # a module is blamed only if its norm is at least this part of the largest
