@@ -570,3 +570,21 @@ def test_util_is_utils():
 
     assert util is nn.utils is nn.util
     assert nn.util.clip_grad_norm is clip_grad_norm
+
+
+@pytest.mark.parametrize(
+    "clip",
+    [
+        lambda ps: nn.utils.clip_grad_norm(ps, 2.5),
+        lambda ps: nn.utils.clip_grad_norm_(ps, 2.5),
+        lambda ps: nn.utils.clip_grad_norm_per_parameter(ps, 2.5),
+        lambda ps: nn.utils.clip_grad_norm_by_group([ps], 2.5),
+    ],
+)
+def test_gradients_that_share_their_memory_count_and_are_scaled_once(clip):
+    first, second = (lucid.nn.Parameter([0.0, 0.0]) for _ in range(2))
+    first.grad = lucid.tensor([3.0, 4.0])
+    second.grad = first.grad.detach()
+    norms = clip([first, second])
+    assert norms.reshape(-1).tolist() == [5.0]
+    np.testing.assert_allclose(first.grad.numpy(), [1.5, 2.0], rtol=1e-6)

@@ -94,12 +94,20 @@ def _tensors(members: list[Any], caller: str) -> list[Tensor]:
     return [_split(member, i, caller)[1] for i, member in enumerate(members)]
 
 
-def _gradients(members: list[Any], caller: str, read: Any = _grad.distinct) -> list[Tensor]:
-    """The gradients, each once."""
+def _each_gradient(tensors: list[Tensor]) -> list[Tensor]:
+    """The gradients of ``tensors``, each memory once."""
+    found = _grad.distinct(tensors)
+    if len(_data.distinct(found)) < len(found):  # detached from each other, they may share it
+        found = list({id(g._data): g for g in found}.values())
+    return found
+
+
+def _gradients(members: list[Any], caller: str) -> list[Tensor]:
+    """The same of members; warns if there are none."""
     try:
-        found = read(members)
+        found = _each_gradient(members)
     except TypeError:
-        found = read(_tensors(members, caller))
+        found = _each_gradient(_tensors(members, caller))
     if not found:
         _warn_of_nothing(caller)
     return found
@@ -355,8 +363,8 @@ def clip_grad_norm(
     if eps != CLIP_EPS:
         eps = _limit(eps, "clip_grad_norm", "eps")
     members = _members(parameters, "clip_grad_norm")
-    gradients = _gradients(members, "clip_grad_norm", _grad.values)
-    arrays = _data.distinct(gradients)  # that each array comes once is enough
+    gradients = _gradients(members, "clip_grad_norm")
+    arrays = _data.values(gradients)
     norm, bad, factor = _clip(arrays, p, limit, eps)
     if bad and policy != "propagate":
         _handle_nonfinite(members, gradients, arrays, policy, "clip_grad_norm")
@@ -455,7 +463,7 @@ def clip_grad_norm_by_group(
         limits.append(_limit(own, caller))
         members = _members(group, caller)
         everyone += members
-        gathered.append(_grad.distinct(_tensors(members, caller)))
+        gathered.append(_each_gradient(_tensors(members, caller)))
     if not any(gathered):
         _warn_of_nothing(caller)
     norms = np.array([_total_norm([g._data for g in group], p)[0] for group in gathered])
@@ -711,7 +719,7 @@ def _pytorch_gradients(parameters: Any, caller: str) -> tuple[list[Any], list[Te
         warnings.warn(
             f"{caller}: parameters is an exhausted iterator; nothing is clipped", stacklevel=3
         )
-    return members, _grad.distinct(_tensors(members, caller))
+    return members, _each_gradient(_tensors(members, caller))
 
 
 def _pytorch_norm(arrays: list[np.ndarray], p: float) -> float:
