@@ -96,8 +96,8 @@ def _tensors(members: list[Any], caller: str) -> list[Tensor]:
 
 def _each_gradient(tensors: list[Tensor]) -> list[Tensor]:
     """The gradients of ``tensors``, each memory once."""
-    found = _grad.distinct(tensors)
-    if len(_data.distinct(found)) < len(found):  # detached from each other, they may share it
+    found = _grad.values(tensors)
+    if len(_data.distinct(found)) < len(found):
         found = list({id(g._data): g for g in found}.values())
     return found
 
