@@ -1,4 +1,4 @@
-"""Compiles every ``lucid/_kernels/*.pyx``, and the two Python modules that every operation passes.
+"""Compiles every ``lucid/**/*.pyx``, and the two Python modules that every operation passes.
 
 Environment variables read at build time:
 
@@ -22,8 +22,9 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 KERNELS = Path("lucid/_kernels")
-# Plain Python that is compiled as it stands: a step of a small model is mostly its bytecode. A
-# change takes effect with the next build.
+TAPE = Path("lucid/_core/tape.pyx")
+# Plain Python that is compiled as it stands, with the types in the .pxd beside it: a step of a
+# small model is mostly its bytecode. A change takes effect with the next build.
 HOT_MODULES = (Path("lucid/_core/engine.py"), Path("lucid/_core/op.py"))
 SANITIZE = os.environ.get("LUCID_SANITIZE", "")
 DEBUG = bool(SANITIZE) or os.environ.get("LUCID_DEBUG", "0") not in ("", "0")
@@ -55,6 +56,7 @@ DIRECTIVES = {
 PYTHON_DIRECTIVES = {
     "language_level": "3",
     "annotation_typing": False,  # annotations are for readers and mypy
+    "nonecheck": True,
 }
 
 MULTIVERSION_PROBE = """
@@ -126,7 +128,7 @@ class BuildExt(build_ext):
 
 def kernel(source: Path) -> Extension:
     return Extension(
-        f"lucid._kernels.{source.stem}",
+        ".".join(source.with_suffix("").parts),
         [str(source)],
         include_dirs=[numpy.get_include(), str(KERNELS)],
         depends=sorted(map(str, dependencies(source, set()))),
@@ -142,11 +144,13 @@ def hot_module(source: Path) -> Extension:
 
 
 # The C code of a debug build has its own folder: that of a release build would count as up to date.
+folder = "build/debug" if DEBUG else None
 extensions = cythonize(
     [kernel(source) for source in sorted(KERNELS.glob("*.pyx"))],
     compiler_directives=DIRECTIVES,
-    build_dir="build/debug" if DEBUG else None,
+    build_dir=folder,
 )
+extensions += cythonize([kernel(TAPE)], compiler_directives=PYTHON_DIRECTIVES, build_dir=folder)
 if not DEBUG:
     extensions += cythonize(
         [hot_module(source) for source in HOT_MODULES], compiler_directives=PYTHON_DIRECTIVES

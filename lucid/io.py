@@ -22,7 +22,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from lucid._core import dtype as dtypes
-from lucid._core.tensor import Tensor, wrap
+from lucid._core.tape import wrap
+from lucid._core.tensor import Tensor
 from lucid.errors import FileFormatError
 
 __all__ = ["load", "load_metadata", "save"]

@@ -54,8 +54,8 @@ def test_version():
 
 def test_typed():
     assert (PACKAGE / "py.typed").is_file()
-    for kernel in sorted((PACKAGE / "_kernels").glob("*.pyx")):
-        assert kernel.with_suffix(".pyi").is_file(), f"{kernel.name} has no type stub"
+    for source in sorted(PACKAGE.rglob("*.pyx")):
+        assert source.with_suffix(".pyi").is_file(), f"{source.name} has no type stub"
 
 
 def test_numpy_is_the_only_run_time_dependency():

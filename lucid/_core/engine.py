@@ -6,9 +6,9 @@ was used several times, undoing broadcasting and dtype promotion, hooks, version
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,17 @@ import numpy as np
 from lucid._core import dtype as dtypes
 from lucid._core.grad_mode import anomaly, mode
 from lucid._core.op import ARRAYS, TENSORS
-from lucid._core.tape import FREED, Node, Output
-from lucid._core.tensor import Tensor, edge_of, note_write, to_array, wrap
+from lucid._core.tape import (
+    FREED,
+    Node,
+    Output,
+    edge_of,
+    fits,
+    note_write,
+    owns_its_memory,
+    wrap,
+)
+from lucid._core.tensor import Tensor, to_array
 from lucid.errors import NonFiniteError
 
 _seq = attrgetter("seq")
@@ -187,15 +196,14 @@ for _one in _ones.values():
     _one.flags.writeable = False
 
 
-def _reachable(roots: Iterable[Any]) -> list[Any]:
+def _reachable(roots: Iterable[Any]) -> list[Node]:
     """Every node below the roots, the youngest first."""
-    stack = [edge for edge in roots if not isinstance(edge, Tensor)]
+    stack = [edge for edge in roots if isinstance(edge, Node)]
     seen: set[Any] = set(stack)
     while stack:
         node = stack.pop()
         for edge in node.inputs:
-            kind = type(edge)
-            if (kind is Node or kind is Output) and edge not in seen:
+            if isinstance(edge, Node) and edge not in seen:
                 seen.add(edge)
                 stack.append(edge)
     return sorted(seen, key=_seq, reverse=True)
@@ -233,18 +241,13 @@ def _run(
                 gradient = _run_hooks(node.hooks, gradient, node.shape, node.name)
             if targets is not None and node in targets:
                 captured[node] = gradient
-            if type(node) is Output:
+            if isinstance(node, Output):
                 _add_output(pending, node, gradient)
                 continue
-            saved = node.saved
-            if saved is FREED:
-                node.refuse()
-            for memory, version in node.versions:
-                if memory.version != version:
-                    node.refuse()
-            if create_graph:
-                saved = _as_tensors(node)
-            for index, rule, arguments in node.plan.rules:
+            node.check()
+            saved = _as_tensors(node) if create_graph else node.saved
+            plan = node.plan
+            for index, rule, arguments in plan.rules:
                 result = rule(F, gradient, *(saved if arguments is None else arguments(saved)))
                 if anomaly.mode:
                     _check_anomaly(node, result)
@@ -262,7 +265,7 @@ def _run(
             if wanted is not None and leaf not in wanted:
                 continue
             # Held by ``pending`` and the call: nobody else will write to it.
-            unshared = sys.getrefcount(pending[leaf]) == 2
+            unshared = getrefcount(pending[leaf]) == 2
             gradient = pending.pop(leaf)
             if leaf._hooks:
                 gradient = _run_hooks(leaf._hooks, gradient, leaf.shape, "a leaf")
@@ -278,13 +281,8 @@ def _run(
 
 def _add(pending: dict[Any, Any], summed: set[Any], edge: Any, gradient: Any) -> None:
     """Adds to the gradient that waits at ``edge``."""
-    kind = type(edge)
-    like = edge if kind is Node or kind is Output else edge._data
-    try:
-        if gradient.dtype is not like.dtype or gradient.shape != like.shape:
-            gradient = _fit(gradient, edge)
-    except AttributeError:  # a Python number
-        gradient = _fit(np.asarray(gradient), edge)
+    if not fits(gradient, edge):
+        gradient = _fit(gradient, edge)
     before = pending.get(edge)
     if before is None:
         pending[edge] = gradient
@@ -335,16 +333,14 @@ def _leading(array: np.ndarray, edge: Any) -> Tensor:
 
 def _fit(gradient: Any, edge: Any) -> Any:
     """Undoes broadcasting and promotion: the gradient in the shape and dtype of what it is for."""
-    if not isinstance(gradient, Tensor):
+    F = TENSORS if isinstance(gradient, Tensor) else ARRAYS
+    if F is ARRAYS:
         gradient = np.asarray(gradient)
-    if gradient.dtype is not edge.dtype:
-        F = TENSORS if isinstance(gradient, Tensor) else ARRAYS
-        if gradient.dtype.kind == "c" and edge.dtype.kind != "c":
-            gradient = F.real(gradient)
-        if gradient.dtype != edge.dtype:
-            gradient = F.cast(gradient, edge.dtype)
+    if gradient.dtype.kind == "c" and edge.dtype.kind != "c":
+        gradient = F.real(gradient)
+    if gradient.dtype != edge.dtype:
+        gradient = F.cast(gradient, edge.dtype)
     if gradient.shape != edge.shape:
-        F = TENSORS if isinstance(gradient, Tensor) else ARRAYS
         gradient = F.sum_to(gradient, edge.shape)
     return gradient
 
@@ -382,8 +378,7 @@ def _accumulate(leaf: Tensor, gradient: Any, create_graph: bool, unshared: bool 
     if isinstance(gradient, Tensor):
         leaf._grad = gradient.clone() if before is None else before + gradient
     elif before is None:
-        # carray: contiguous, aligned and writeable.
-        if not (unshared and gradient.base is None and gradient.flags.carray):
+        if not (unshared and owns_its_memory(gradient)):
             gradient = gradient.copy()
         leaf._grad = wrap(gradient)
     elif create_graph or before._node is not None:

@@ -15,9 +15,9 @@ import numpy as np
 
 from lucid._core import dtype as dtypes
 from lucid._core.grad_mode import mode
-from lucid._core.op import TENSORS, Op, Plan, _operand, explained, record
-from lucid._core.tape import new_memory
-from lucid._core.tensor import Tensor, edge_of, memory_of, view_chain, wrap
+from lucid._core.op import TENSORS, UNTOUCHED, Op, Plan, _operand, explained, record
+from lucid._core.tape import edge_of, memory_of, wrap
+from lucid._core.tensor import Tensor, view_chain
 
 
 def in_place(operation: Any, write: Callable[..., None] | None = None) -> Any:
@@ -94,9 +94,6 @@ def _other(value: Any, array: np.ndarray, op: Op) -> Any:
     return other
 
 
-_CONSTANT_VERSION = (new_memory(), 0)
-
-
 def _copy_over(op: Op, array: np.ndarray, out: Any) -> None:
     if np.shape(out) != array.shape:
         raise RuntimeError(
@@ -133,7 +130,7 @@ def _replace_node(
     # Of the tensor itself a copy was kept; what was kept of another view of its memory has been
     # written over, and backward is to say so.
     node.versions = tuple(
-        _CONSTANT_VERSION if index == 0
+        (UNTOUCHED, UNTOUCHED.version) if index == 0
         else (memory, before)
         if index > 0 and isinstance(inputs[index], Tensor) and memory_of(inputs[index]) is memory
         else version

@@ -32,17 +32,20 @@ import numpy as np
 
 from lucid._core import dtype as dtypes
 from lucid._core.grad_mode import anomaly, mode
-from lucid._core.tape import Memory, Output, new_memory, new_node, next_seq
-from lucid._core.tensor import (
-    Tensor,
-    _generation_of,
+from lucid._core.tape import (
+    Memory,
+    Output,
+    Variable,
+    constant,
     edge_of,
+    link_view,
     memory_of,
-    new_view,
+    new_node,
+    note_write,
     refresh,
-    to_array,
     wrap,
 )
+from lucid._core.tensor import Tensor, to_array
 from lucid.errors import ShapeError
 
 _float32 = dtypes.float32
@@ -90,7 +93,7 @@ class Plan:
     __slots__ = ("collect", "keeps", "need", "op", "rules", "tracked")
 
     def __init__(self, op: Op, which: int, count: int) -> None:
-        self.op = op
+        self.op: Any = op
         self.need = need = tuple([bool(which >> i & 1) for i in range(count)])
         wanted = (
             [(-1, op.joint)]
@@ -286,7 +289,7 @@ def record(
     inputs: Sequence[Any],
     arrays: Sequence[Any],
     attributes: Sequence[Any],
-    result: Tensor,
+    result: Variable,
 ) -> None:
     """Puts the operation that made ``result`` on the tape."""
     out = result._data
@@ -294,7 +297,7 @@ def record(
     versions: Any = ()
     if plan.tracked:
         saved, versions = _track(plan, saved, inputs, result)
-    node = new_node(plan, edges, saved, versions, next_seq(), out.shape, out.dtype)
+    node = new_node(plan, edges, saved, versions, out.shape, out.dtype)
     if anomaly.mode:
         node.trace = _where()
     result._node = node
@@ -304,23 +307,18 @@ def record(
 def _track(plan: Plan, saved: tuple[Any, ...], inputs: Sequence[Any], result: Any) -> Any:
     """``saved``, in which memory that others can write to is copied, and a ``(memory, version)``
     for each tensor in it."""
-    versions: list[tuple[Memory | JointMemory, int]] = []
+    versions: list[Any] = []
     for place, index, _ in plan.tracked:
         tensor = result if index < 0 else inputs[index]
-        if not isinstance(tensor, Tensor):
-            # Several outputs, or a Python scalar.
-            joint = JointMemory(tensor) if isinstance(tensor, tuple) else _CONSTANT
+        if type(tensor) is tuple:  # several outputs
+            joint = JointMemory(tensor)
             versions.append((joint, joint.version))
             continue
-        owner = tensor if tensor._base is None else tensor._base
-        memory = owner._memory
-        if memory is None:
-            memory = owner._memory = new_memory()
+        memory = memory_of(tensor) if isinstance(tensor, Variable) else UNTOUCHED
         if memory.exported is not None and memory.is_exported():
             saved = (*saved[:place], saved[place].copy(), *saved[place + 1 :])
-            versions.append((_CONSTANT, 0))
-        else:
-            versions.append((memory, memory.version))
+            memory = UNTOUCHED
+        versions.append((memory, memory.version))
     return saved, tuple(versions)
 
 
@@ -337,7 +335,8 @@ class JointMemory:
         return sum(part.version for part in self.parts)
 
 
-_CONSTANT = memory_of(wrap(np.empty(0)))
+UNTOUCHED = Memory()
+"""The memory of what nobody else has: a copy, a number."""
 
 
 def _where() -> str:
@@ -358,7 +357,7 @@ def _record_multiple(
     outs = tuple([result._data for result in results])
     saved, versions = _track(plan, plan.collect(arrays, outs, attributes), inputs, results)
     shapes, kinds = tuple([out.shape for out in outs]), tuple([out.dtype for out in outs])
-    node = new_node(plan, edges, saved, versions, next_seq(), shapes, kinds)
+    node = new_node(plan, edges, saved, versions, shapes, kinds)
     if anomaly.mode:
         node.trace = _where()
     for i, result in enumerate(results):
@@ -370,40 +369,46 @@ def _record_multiple(
 def apply(op: Op, inputs: Sequence[Any], attributes: Sequence[Any]) -> Any:
     """Runs an operation on tensors and records it where a gradient is needed: the general path."""
     arrays: list[Any] = []
+    edges: list[Any] = []
     which, bit = 0, 1  # the inputs that require grad, a bit each
-    try:
-        for x in inputs:
-            if x is None:
-                if bit & op.required:
-                    name = op.inputs[len(arrays)]
-                    raise TypeError(f"{op.name}: {name} must be a Tensor; got None")
-                arrays.append(None)
+    for x in inputs:
+        if isinstance(x, Variable):
+            tensor = x
+            arrays.append(tensor._data)
+            if tensor._base is not None:
+                refresh(tensor)
+            if tensor._requires_grad:
+                which |= bit
+                edges.append(tensor if tensor._node is None else tensor._node)
             else:
-                arrays.append(x._data)
-                if x._base is not None:
-                    refresh(x)
-                if x._requires_grad:
-                    which |= bit
-            bit += bit
-    except AttributeError:
-        whole = [_tensor_or_constant(op, i, x, inputs) for i, x in enumerate(inputs)]
-        if all(a is b for a, b in zip(whole, inputs, strict=True)):
-            raise  # of a tensor that was never initialised
-        return apply(op, whole, attributes)
+                edges.append(None)
+        elif x is None and not bit & op.required:
+            arrays.append(None)
+            edges.append(None)
+        else:
+            whole = [_tensor_or_constant(op, i, x, inputs) for i, x in enumerate(inputs)]
+            return apply(op, whole, attributes)
+        bit += bit
     if op.floating:
         arrays = [_as_floating(x) for x in arrays]
     try:
         out = op.forward(arrays, *attributes) if op.variadic else op.forward(*arrays, *attributes)
     except (ValueError, OverflowError) as error:
         raise explained(op.name, arrays, error) from None
+    if not mode.recording or not op.differentiable:
+        which = 0
     if type(out) is tuple:
-        return _finish_multiple(op, inputs, arrays, attributes, out, which)
+        return _finish_multiple(op, inputs, edges, arrays, attributes, out, which)
     result = wrap(out if type(out) is np.ndarray else np.asarray(out))
     if op.view:
         _link_view(op, inputs[0], arrays[0], attributes, result)
-    if which and mode.recording and op.differentiable and result._data.dtype.kind in "fc":
-        record(op.plan(which, len(arrays)), edges_of(inputs), inputs, arrays, attributes, result)
+    if which and _differentiable(result._data.dtype):
+        record(op.plan(which, len(arrays)), tuple(edges), inputs, arrays, attributes, result)
     return result
+
+
+def _differentiable(dtype: np.dtype) -> bool:
+    return dtype is _float32 or dtype.kind in "fc"
 
 
 def edges_of(inputs: Sequence[Any]) -> tuple[Any, ...]:
@@ -435,37 +440,32 @@ def recorded(
 
 
 def _finish_multiple(
-    op: Op, inputs: Sequence[Any], arrays: Any, attributes: Any, outs: tuple[Any, ...], which: int
-) -> tuple[Tensor, ...]:
+    op: Op,
+    inputs: Sequence[Any],
+    edges: list[Any],
+    arrays: Any,
+    attributes: Any,
+    outs: tuple[Any, ...],
+    which: int,
+) -> tuple[Any, ...]:
     results = tuple([wrap(np.asarray(out)) for out in outs])
     if op.view:
         for i, result in enumerate(results):
             _link_view(op, inputs[0], arrays[0], attributes, result, i)
-    if which and mode.recording and op.differentiable:
+    if which:
         plan = op.plan(which, len(arrays))
-        _record_multiple(plan, edges_of(inputs), inputs, arrays, attributes, results)
+        _record_multiple(plan, tuple(edges), inputs, arrays, attributes, results)
     return results
-
-
-class _Constant:
-    """A Python number among an operation's inputs: what the tape asks of a tensor, and no more."""
-
-    __slots__ = ("_data",)
-    _base = _node = None
-    _requires_grad = False
-
-    def __init__(self, value: Any) -> None:
-        self._data = value
 
 
 def _tensor_or_constant(op: Op, place: int, x: Any, inputs: Sequence[Any]) -> Any:
     """An input that may be a number or an array where there is a tensor beside it."""
-    if x is None or isinstance(x, Tensor):
+    if isinstance(x, Variable) or x is None and not op.required >> place & 1:
         return x
     if isinstance(x, np.ndarray) or (
         isinstance(x, _NUMBERS) and any(isinstance(y, (Tensor, np.ndarray)) for y in inputs)
     ):
-        return _Constant(_operand(x, op))
+        return constant(_operand(x, op))
     name = f"{op.variadic}[{place}]" if op.variadic else op.inputs[place]
     raise TypeError(f"{op.name}: {name} must be a Tensor; got {_type_name(x)}")
 
@@ -483,8 +483,7 @@ def _link_view(
             return  # a copy after all, as reshape may make
         result._data = array.view()
     if isinstance(x, Tensor):
-        result._base = x if x._base is None else x._base
-        result._view = new_view(x, op, index, tuple(attributes), _generation_of(result))
+        link_view(result, x, op, index, tuple(attributes))
 
 
 def _operand(x: Any, op: Op) -> Any:
@@ -572,37 +571,32 @@ def unary(
 
 
 def _unary(kernel: Callable[..., Any] | None, floating: bool, declared: Callable[..., Any]) -> Any:
-    forward = kernel or declared
-    op = Op(declared, 1, floating, False, forward)
-    plan: Plan | None = None
-
-    def _plan() -> Plan:
-        nonlocal plan
-        plan = op.plan(1)
-        return plan
+    op = Op(declared, 1, floating, False, kernel or declared)
 
     def call(x: Any = MISSING, input: Any = MISSING) -> Tensor:
         if input is not MISSING:
             (x,) = op.bind_given(x=x, input=input)
-        try:
-            a = x._data
-        except AttributeError:
+        if not isinstance(x, Variable):
             op.bind_given(x=x)
-            raise TypeError(f"{op.name}: x must be a Tensor; got {_type_name(x)}") from None
-        if floating and a.dtype is not _float32 and a.dtype.kind not in "fc":
-            a = a.astype(dtypes.get_default_dtype())
-        out = forward(a)
-        if type(out) is not np.ndarray:
-            out = np.asarray(out)
-        result = wrap(out)
-        if x._base is not None:
-            refresh(x)
-        if x._requires_grad and mode.recording and op.differentiable:
-            edge = x if x._node is None else x._node
-            record(plan or _plan(), (edge,), (x,), (a,), (), result)
-        return result
+            raise TypeError(f"{op.name}: x must be a Tensor; got {_type_name(x)}")
+        return _apply_unary(op, x)
 
     return _publish(op, call, declared)
+
+
+def _apply_unary(op: Op, x: Variable) -> Any:
+    """`apply` for one tensor that gives one."""
+    array = x._data
+    if op.floating and array.dtype is not _float32:
+        array = _as_floating(array)
+    out = op.forward(array)
+    result = wrap(out if type(out) is np.ndarray else np.asarray(out))
+    if x._base is not None:
+        refresh(x)
+    if x._requires_grad and mode.recording and op.differentiable:
+        edge = x if x._node is None else x._node
+        record(op.plan(1), (edge,), (x,), (array,), (), result)
+    return result
 
 
 def binary(
@@ -617,13 +611,7 @@ def binary(
 
 
 def _binary(kernel: Callable[..., Any] | None, floating: bool, declared: Callable[..., Any]) -> Any:
-    forward = kernel or declared
-    op = Op(declared, 2, floating, False, forward)
-    plans: list[Plan | None] = [None] * 4
-
-    def _plan(which: int) -> Plan:
-        plans[which] = plan = op.plan(which)
-        return plan
+    op = Op(declared, 2, floating, False, kernel or declared)
 
     def make(unknown: Callable[..., Any]) -> Any:
         def call(
@@ -631,48 +619,44 @@ def _binary(kernel: Callable[..., Any] | None, floating: bool, declared: Callabl
         ) -> Tensor:
             if input is not MISSING or other is not MISSING:
                 x, y = op.bind_given(x=x, y=y, input=input, other=other)
-            try:
+            if isinstance(x, Variable) and isinstance(y, Variable):
                 a, b = x._data, y._data
-            except AttributeError:
+                if a.dtype is not b.dtype:
+                    a, b = _meet(a, b)
+            else:
                 x, y, a, b = _scalar_operands(op, x, y)
                 if x is None:
                     return unknown(op, y)
-            else:
-                if a.dtype is not b.dtype:
-                    a, b = _meet(a, b)
-            if floating:
-                a, b = _as_floating(a), _as_floating(b)
-            try:
-                out = forward(a, b)
-            except (ValueError, OverflowError) as error:
-                raise explained(op.name, (a, b), error) from None
-            if type(out) is not np.ndarray:
-                out = np.asarray(out)
-            result = wrap(out)
-            if x._base is not None:
-                refresh(x)
-            if y._base is not None:
-                refresh(y)
-            which = x._requires_grad + 2 * y._requires_grad
-            if which and mode.recording and op.differentiable:
-                record(
-                    plans[which] or _plan(which),
-                    (
-                        (x if x._node is None else x._node) if which & 1 else None,
-                        (y if y._node is None else y._node) if which & 2 else None,
-                    ),
-                    (x, y),
-                    (a, b),
-                    (),
-                    result,
-                )
-            return result
+            return _apply_binary(op, x, y, a, b)
 
         return call
 
     # As an operator it leaves an operand that it does not know to that operand's own methods.
     op.operator = make(lambda op, refusal: NotImplemented)
     return _publish(op, make(_refuse), declared)
+
+
+def _apply_binary(op: Op, x: Variable, y: Variable, a: Any, b: Any) -> Any:
+    """`apply` for two operands that give one tensor; ``a`` and ``b`` are what they hold."""
+    if op.floating:
+        a, b = _as_floating(a), _as_floating(b)
+    try:
+        out = op.forward(a, b)
+    except (ValueError, OverflowError) as error:
+        raise explained(op.name, (a, b), error) from None
+    result = wrap(out if type(out) is np.ndarray else np.asarray(out))
+    if x._base is not None:
+        refresh(x)
+    if y._base is not None:
+        refresh(y)
+    which = (1 if x._requires_grad else 0) + (2 if y._requires_grad else 0)
+    if which and mode.recording and op.differentiable:
+        edges = (
+            (x if x._node is None else x._node) if which & 1 else None,
+            (y if y._node is None else y._node) if which & 2 else None,
+        )
+        record(op.plan(which), edges, (x, y), (a, b), (), result)
+    return result
 
 
 def _refuse(op: Op, refusal: str) -> Any:
@@ -693,7 +677,7 @@ def explained(name: str, arrays: Sequence[Any], error: Exception) -> Exception:
     return error
 
 
-_SCALAR = _Constant(None)
+_SCALAR = constant(None)
 """Any Python scalar, where only the tape is concerned."""
 
 
@@ -744,7 +728,7 @@ def _meet(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 # -------------------------------------------------------------------- operations of the user's own
 
 
-class _FunctionPlan:
+class _FunctionPlan(Plan):
     """A `Plan` for an :class:`lucid.autograd.Function`: one rule, which calls its ``backward``."""
 
     def __init__(self, cls: Any, ctx: Any, inputs: Sequence[Any], outs: Sequence[Tensor]) -> None:
@@ -797,7 +781,7 @@ def record_function(
     plan = _FunctionPlan(cls, ctx, inputs, outs)
     edges = tuple([edge_of(x) if isinstance(x, Tensor) else None for x in inputs])
     saved = tuple([x._data if isinstance(x, Tensor) else x for x in ctx._to_save])
-    node = new_node(plan, edges, saved, (), next_seq(), plan.shapes, plan.dtypes)
+    node = new_node(plan, edges, saved, (), plan.shapes, plan.dtypes)
     if anomaly.mode:
         node.trace = _where()
     marked = [id(x) for x in ctx._not_differentiable]
@@ -805,7 +789,7 @@ def record_function(
         if out.dtype.kind not in "fc" or id(out) in marked:
             continue
         if any(out is x for x in ctx._dirty):
-            memory_of(out).version += 1
+            note_write(out)
             out._generation += 1
         out._requires_grad = True
         out._node = Output(node, i, out._data)

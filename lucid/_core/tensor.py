@@ -17,20 +17,27 @@ import numpy as np
 
 from lucid._core import dtype as dtypes
 from lucid._core.device import CPU, as_device, device
-from lucid._core.grad_mode import enable_grad, mode
-from lucid._core.tape import Memory, Node, RemovableHandle, new_memory
-from lucid._kernels.slots import Maker, Slot
+from lucid._core.grad_mode import mode
+from lucid._core.tape import (
+    Node,
+    RemovableHandle,
+    Variable,
+    make_tensors_of,
+    memory_of,
+    note_write,
+    refresh,
+    wrap,
+)
 
 if TYPE_CHECKING:
     from lucid._core._methods import Methods
 else:
     Methods = object  # the methods themselves are attached by lucid.ops.methods
 
-_new = object.__new__
 _NUMPY_TAKES_DLPACK_VERSIONS = np.lib.NumpyVersion(np.__version__) >= "2.1.0"
 
 
-class Tensor(Methods):
+class Tensor(Variable, Methods):
     """An n-dimensional array with automatic differentiation.
 
     ``Tensor(data, requires_grad=False, dtype=None, device=None)`` copies ``data`` (anything
@@ -43,29 +50,10 @@ class Tensor(Methods):
         grad_fn: the node of the operation that made it.
     """
 
-    # The hot fields are slots; the rare ones (_generation, _hooks, ...) default on the class and
-    # appear in the instance's __dict__ when set.
-    __slots__ = (
-        "__dict__",
-        "__weakref__",
-        "_base",
-        "_data",
-        "_grad",
-        "_memory",
-        "_node",
-        "_requires_grad",
-        "_view",
-    )
+    # What every operation reads is in Variable; the rare fields default on the class and appear in
+    # the instance's __dict__ when set.
+    __slots__ = ("__dict__", "__weakref__")
 
-    _data: np.ndarray
-    _requires_grad: bool
-    _node: Any
-    _grad: Tensor | None
-    _memory: Memory | None  # only on the tensor that owns the memory: see `memory_of`
-    _base: Tensor | None  # the tensor whose memory this one shares
-    _view: View | None  # how to make it from its base again
-
-    _generation = 0  # of a base: how often an in-place write has replaced its node
     _hooks: list[Any] | None = None
     _accumulate_hooks: list[Any] | None = None
     _retains_grad: RemovableHandle | None = None
@@ -81,8 +69,8 @@ class Tensor(Methods):
         device: Any = None,
     ) -> Tensor:
         as_device(device)
-        self = _new(cls)
-        _set(self, to_array(data, dtype, "Tensor", copy=True))
+        self = Variable.__new__(cls)
+        self._data = to_array(data, dtype, "Tensor", copy=True)
         if requires_grad:
             self.requires_grad_()
         return self
@@ -422,8 +410,8 @@ class Tensor(Methods):
     # ---------------------------------------------------------------- copies
 
     def __copy__(self) -> Tensor:
-        out = _new(type(self))
-        _set(out, self._data)
+        out = Variable.__new__(type(self))
+        out._data = self._data
         out._base = self if self._base is None else self._base
         out._requires_grad, out._node, out._grad = self._requires_grad, self._node, self._grad
         return out
@@ -434,9 +422,9 @@ class Tensor(Methods):
                 "deepcopy: only leaf tensors can be deep-copied; this one was made by "
                 f"{self._node.name}: use detach().clone()"
             )
-        out = _new(type(self))
+        out = Variable.__new__(type(self))
         memo[id(self)] = out
-        _set(out, self._data.copy(order="K"))
+        out._data = self._data.copy(order="K")
         out._requires_grad = self._requires_grad
         out._grad = copy.deepcopy(self._grad, memo)
         out.__dict__.update(copy.deepcopy(self._attributes(), memo))
@@ -456,7 +444,7 @@ class Tensor(Methods):
         return {
             name: value
             for name, value in self.__dict__.items()
-            if name not in ("_generation", "_hooks", "_accumulate_hooks", "_retains_grad")
+            if name not in ("_hooks", "_accumulate_hooks", "_retains_grad")
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -468,24 +456,7 @@ class Tensor(Methods):
         return describe(self)
 
 
-class View:
-    """How a view was made: from which tensor, by which operation, at which state of the base."""
-
-    __slots__ = ("arguments", "generation", "index", "op", "parent")
-
-    parent: Tensor
-    op: Any
-    index: int | None  # which of the results, of an operation with several
-    arguments: tuple[Any, ...]
-    generation: int
-
-    def again(self) -> Tensor:
-        """The view anew, with the node that it has now."""
-        out = self.op.call(self.parent, *self.arguments)
-        return out if self.index is None else out[self.index]
-
-
-new_view = Maker(View, "parent", "op", "index", "arguments", "generation")
+make_tensors_of(Tensor)
 
 
 def view_chain(tensor: Tensor) -> tuple[tuple[Any, int | None, tuple[Any, ...]], ...]:
@@ -499,82 +470,10 @@ def view_chain(tensor: Tensor) -> tuple[tuple[Any, int | None, tuple[Any, ...]],
 
 
 def _rebuild(cls: type[Tensor], array: np.ndarray, requires_grad: bool) -> Tensor:
-    out = _new(cls)
-    _set(out, dtypes.canonical(array))
+    out = Variable.__new__(cls)
+    out._data = dtypes.canonical(array)
     out._requires_grad = requires_grad
     return out
-
-
-def _set(tensor: Tensor, array: np.ndarray) -> None:
-    tensor._data = array
-    tensor._requires_grad = False
-    tensor._node = tensor._grad = tensor._memory = tensor._base = tensor._view = None
-
-
-wrap: Callable[[np.ndarray], Tensor] = Maker(
-    Tensor, "_data",
-    _requires_grad=False, _node=None, _grad=None, _memory=None, _base=None, _view=None,
-)  # fmt: skip
-"""A tensor around the array itself, recorded by nobody."""
-
-
-def edge_of(tensor: Tensor) -> Any:
-    """Where the tensor's gradient goes: see :mod:`lucid._core.tape`."""
-    if tensor._base is not None:
-        refresh(tensor)
-    if not tensor._requires_grad:
-        return None
-    return tensor if tensor._node is None else tensor._node
-
-
-def memory_of(tensor: Tensor) -> Memory:
-    """What is known of the memory that ``tensor`` lives in."""
-    owner = tensor if tensor._base is None else tensor._base
-    if owner._memory is None:
-        owner._memory = new_memory()
-    return owner._memory
-
-
-def note_write(tensor: Tensor) -> None:
-    """Says that ``tensor``'s memory was, or is about to be, written to in place."""
-    memory_of(tensor).version += 1
-
-
-def note_writes(tensors: list[Tensor]) -> None:
-    """`note_write` of all, at a few ns each; what no graph has seen yet has no version to count."""
-    _version.increment(tensors, _memory)
-    for base in _base.values(tensors):
-        note_write(base)
-
-
-_memory, _base = Slot(Tensor._memory), Slot(Tensor._base)
-_version = Slot(Memory.version)  # type: ignore[misc]  # the descriptor, not a version
-
-
-def refresh(tensor: Tensor) -> None:
-    """Gives a view its node anew where an in-place write to its base has replaced the base's.
-
-    To be called before reading ``_node`` or ``_requires_grad`` of a tensor with a ``_base``.
-    """
-    chain = []
-    view = tensor._view
-    while view is not None and view.generation != _generation_of(tensor):
-        chain.append(tensor)
-        tensor = view.parent
-        view = tensor._view
-    if not chain:
-        return
-    with enable_grad():
-        for tensor in reversed(chain):
-            view = tensor._view
-            assert view is not None
-            again = view.again()
-            tensor._node, tensor._requires_grad = again._node, again._requires_grad
-            view.generation = _generation_of(tensor)
-
-
-def _generation_of(tensor: Tensor) -> int:
-    return 0 if tensor._base is None else tensor._base._generation
 
 
 class _Exporter:

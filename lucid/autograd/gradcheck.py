@@ -9,7 +9,8 @@ import numpy as np
 
 from lucid._core.engine import grad
 from lucid._core.grad_mode import enable_grad
-from lucid._core.tensor import Tensor, wrap
+from lucid._core.tape import wrap
+from lucid._core.tensor import Tensor
 
 __all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from lucid._core import dtype as dtypes
-from lucid._core.tensor import Tensor, to_array, wrap
+from lucid._core.tape import wrap
+from lucid._core.tensor import Tensor, to_array
 from lucid.errors import ShapeError
 from lucid.ops.join import stack
 

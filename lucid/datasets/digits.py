@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lucid._core.tensor import Tensor, wrap
+from lucid._core.tape import wrap
+from lucid._core.tensor import Tensor
 
 __all__ = ["Digits", "load_digits"]
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from lucid._core.op import TENSORS as T
-from lucid._core.tensor import Tensor, note_write, wrap
+from lucid._core.tape import note_write, wrap
+from lucid._core.tensor import Tensor
 from lucid.errors import ShapeError
 from lucid.nn.functional_conv import *
 from lucid.nn.functional_pool import *

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from lucid._core.op import TENSORS as T
-from lucid._core.tensor import Tensor, wrap
+from lucid._core.tape import wrap
+from lucid._core.tensor import Tensor
 from lucid.errors import ShapeError
 from lucid.nn.functional_pool import _adaptive_avg
 from lucid.ops.pooling import take_places

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from lucid._core.tensor import Tensor, note_write
+from lucid._core.tape import note_write
+from lucid._core.tensor import Tensor
 from lucid.ops.random import _source
 
 __all__ = [

@@ -18,8 +18,8 @@ import numpy as np
 from lucid._core import dtype as dtypes
 from lucid._core.device import as_device, device
 from lucid._core.grad_mode import mode as grad_mode
-from lucid._core.tape import RemovableHandle
-from lucid._core.tensor import Tensor, note_write, to_array, wrap
+from lucid._core.tape import RemovableHandle, note_write, wrap
+from lucid._core.tensor import Tensor, to_array
 from lucid.nn.parameter import Buffer, Parameter
 from lucid.ops.neural import gate
 

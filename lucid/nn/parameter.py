@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lucid._core.tensor import Tensor, _set, describe
+from lucid._core.tape import Variable
+from lucid._core.tensor import Tensor, describe
 
 __all__ = ["Buffer", "Parameter"]
 
@@ -15,8 +16,8 @@ def _sharing(cls: type[Any], data: Any) -> Any:
     """A ``cls`` on the memory of ``data``, outside the graph that may have made it."""
     if not isinstance(data, Tensor):
         return Tensor.__new__(cls, () if data is None else data)
-    self = object.__new__(cls)
-    _set(self, data._data)
+    self = Variable.__new__(cls)
+    self._data = data._data
     self._base = data if data._base is None else data._base
     return self
 
@@ -40,8 +41,8 @@ class Parameter(Tensor):
     @classmethod
     def _of(cls, array: np.ndarray) -> Parameter:
         """A parameter that owns ``array``: what layers make of their initial values."""
-        self = object.__new__(cls)
-        _set(self, array)
+        self = Variable.__new__(cls)
+        self._data = array
         self._requires_grad = True
         return self
 

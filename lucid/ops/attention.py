@@ -11,7 +11,8 @@ from lucid._backend import B
 from lucid._core import dtype as dtypes
 from lucid._core.grad_mode import mode
 from lucid._core.op import TENSORS, fused_rule, operation, recorded
-from lucid._core.tensor import Tensor, wrap
+from lucid._core.tape import wrap
+from lucid._core.tensor import Tensor
 from lucid.errors import ShapeError
 from lucid.ops._composed import composed_gradients
 from lucid.ops.random import _source

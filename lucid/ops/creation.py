@@ -12,8 +12,8 @@ import numpy as np
 from lucid._core import dtype as dtypes
 from lucid._core.device import as_device
 from lucid._core.op import operation
-from lucid._core.tape import new_memory
-from lucid._core.tensor import Tensor, to_array, wrap
+from lucid._core.tape import Memory, wrap
+from lucid._core.tensor import Tensor, to_array
 from lucid.errors import ShapeError
 from lucid.ops._dims import shape_of
 from lucid.ops.pointwise import cast
@@ -154,7 +154,7 @@ def frombuffer(
 def _shared(array: np.ndarray) -> Tensor:
     """A tensor on memory that others can write to."""
     out = wrap(array)
-    out._memory = new_memory()
+    out._memory = Memory()
     out._memory.exported = True
     return out
 

@@ -20,7 +20,8 @@ import numpy as np
 
 from lucid._core import dtype as dtypes
 from lucid._core.op import ARRAYS, operation
-from lucid._core.tensor import Tensor, wrap
+from lucid._core.tape import wrap
+from lucid._core.tensor import Tensor
 from lucid.errors import LinAlgError, ShapeError
 from lucid.ops.matrix import matmul
 from lucid.ops.pointwise import sub

@@ -15,7 +15,8 @@ from lucid._backend import B
 from lucid._core.grad_mode import mode
 from lucid._core.inplace import in_place
 from lucid._core.op import operation
-from lucid._core.tensor import Tensor, to_array, wrap
+from lucid._core.tape import wrap
+from lucid._core.tensor import Tensor, to_array
 from lucid.errors import ShapeError
 from lucid.ops._dims import one_dim
 from lucid.ops.pointwise import add, add_, cast, clone, div, mul

@@ -9,7 +9,8 @@ import numpy as np
 
 from lucid._backend import B
 from lucid._core.op import fused_rule, operation, recorded
-from lucid._core.tensor import Tensor, wrap
+from lucid._core.tape import wrap
+from lucid._core.tensor import Tensor
 from lucid.errors import ShapeError
 from lucid.ops._dims import one_dim
 

@@ -18,7 +18,8 @@ from lucid._core import dtype as dtypes
 from lucid._core.device import CPU, as_device, device
 from lucid._core.inplace import in_place
 from lucid._core.op import operation
-from lucid._core.tensor import Tensor, to_array, wrap
+from lucid._core.tape import wrap
+from lucid._core.tensor import Tensor, to_array
 from lucid.errors import ShapeError
 from lucid.ops.creation import size_of, sizes_of
 from lucid.ops.indexing import getitem

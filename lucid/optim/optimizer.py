@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 
 from lucid._core.grad_mode import enable_grad
-from lucid._core.tape import RemovableHandle
-from lucid._core.tensor import Tensor, note_write, note_writes, to_array, wrap
+from lucid._core.tape import Field, RemovableHandle, note_write, note_writes, wrap
+from lucid._core.tensor import Tensor, to_array
 from lucid._kernels.norms import nonfinite_counts, total_norm
 from lucid.nn.utils.grad import CLIP_EPS
+
+_data, _grad = Field("_data"), Field("_grad")
 
 Hook = Callable[..., Any]
 Group = dict[str, Any]
@@ -70,7 +72,7 @@ def scalar(value: float = 0.0) -> Tensor:
 
 def arrays(states: States, name: str) -> Arrays:
     """The arrays of one state, in the order of the parameters."""
-    return [state[name]._data for state in states]
+    return _data.values([state[name] for state in states])
 
 
 class Optimizer:
@@ -186,15 +188,18 @@ class Optimizer:
                 loss = closure()
         work = []
         for group in self.param_groups:
-            params = [p for p in group["params"] if p._grad is not None]
+            params = group["params"]
+            grads = _data.values(_grad.values(params))
+            if len(grads) < len(params):
+                params = [p for p in params if p._grad is not None]
             if params:
-                work.append((group, params, [p._grad._data for p in params]))
+                work.append((group, params, grads))
         if self.max_grad_norm is not None:
             grad_scale = self._clip([g for _, _, grads in work for g in grads], grad_scale)
         state = self.state
         for group, params, grads in work:
             states = [state.get(p) or self._begin(p, group) for p in params]
-            self.update(group, [p._data for p in params], grads, states, grad_scale)
+            self.update(group, _data.values(params), grads, states, grad_scale)
             note_writes(params)
         self._stepped = True
         for hook in self._step_post_hooks:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from lucid._core.tensor import Tensor, wrap
+from lucid._core.tape import wrap
+from lucid._core.tensor import Tensor
 from lucid._kernels import optimizers as kernels
 from lucid.optim.optimizer import Arrays, Group, Optimizer, States, check_number
 

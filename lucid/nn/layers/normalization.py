@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lucid._core.tensor import Tensor, note_write
+from lucid._core.tape import note_write
+from lucid._core.tensor import Tensor
 from lucid.errors import ShapeError
 from lucid.nn import functional as F  # noqa: N812
 from lucid.nn import init

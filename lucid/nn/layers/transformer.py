@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from lucid._core import dtype as dtypes
-from lucid._core.tensor import Tensor, wrap
+from lucid._core.tape import wrap
+from lucid._core.tensor import Tensor
 from lucid.errors import ShapeError
 from lucid.nn import functional as F  # noqa: N812
 from lucid.nn import init

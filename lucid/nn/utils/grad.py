@@ -26,8 +26,8 @@ import numpy as np
 
 from lucid._backend import B
 from lucid._core import dtype as dtypes
-from lucid._core.tensor import Tensor, note_writes, refresh, wrap
-from lucid._kernels.slots import Slot, classes
+from lucid._core.tape import Field, classes, note_writes, refresh, wrap
+from lucid._core.tensor import Tensor
 from lucid.errors import NonFiniteError
 from lucid.nn.module import Module
 from lucid.nn.parameter import Parameter
@@ -48,8 +48,8 @@ __all__ = [
 ]
 
 _total_norm, _scale, _clip = B.norms.total_norm, B.norms.scale, B.norms.clip
-_data, _grad = Slot(Tensor._data), Slot(Tensor._grad)
-_base, _requires_grad = Slot(Tensor._base), Slot(Tensor._requires_grad)
+_data, _grad = Field("_data"), Field("_grad")
+_base, _requires_grad = Field("_base"), Field("_requires_grad")
 
 CLIP_EPS = 1e-7
 """Added to the norm by which clipping divides."""

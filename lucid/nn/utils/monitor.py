@@ -25,7 +25,8 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 
 from lucid._backend import B
-from lucid._core.tensor import Tensor, wrap
+from lucid._core.tape import wrap
+from lucid._core.tensor import Tensor
 from lucid.nn.module import Module
 from lucid.nn.utils._curves import Live, draw, sparkline, svg
 from lucid.nn.utils.grad import CLIP_EPS, _limit, _members, _split, clip_grad_norm

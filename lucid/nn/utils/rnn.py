@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lucid._core.op import TENSORS as T
-from lucid._core.tensor import Tensor, wrap
+from lucid._core.tape import wrap
+from lucid._core.tensor import Tensor
 from lucid.errors import ShapeError
 
 __all__ = [

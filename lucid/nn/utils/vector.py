@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from lucid._core.tensor import Tensor, note_write
+from lucid._core.tape import note_write
+from lucid._core.tensor import Tensor
 from lucid.errors import ShapeError
 from lucid.ops.join import cat
 from lucid.ops.shape import reshape
