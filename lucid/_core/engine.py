@@ -252,9 +252,9 @@ def _run(
                 if anomaly.mode:
                     _check_anomaly(node, result)
                 if index < 0:  # one rule for all inputs
-                    for edge, part in zip(node.inputs, result, strict=True):
-                        if edge is not None and part is not None:
-                            _add(pending, summed, edge, part)
+                    for i, part in enumerate(result):
+                        if part is not None and node.inputs[i] is not None:
+                            _add(pending, summed, node.inputs[i], part)
                 elif result is not None:
                     _add(pending, summed, node.inputs[index], result)
             if not retain and node.versions:

@@ -48,7 +48,7 @@ from lucid._core.tape import (
 from lucid._core.tensor import Tensor, to_array
 from lucid.errors import ShapeError
 
-_float32 = dtypes.float32
+_float32, _ndarray = dtypes.float32, np.ndarray
 
 OPS: dict[str, Op] = {}
 """Every operation by name; the tests are driven by it."""
@@ -399,7 +399,7 @@ def apply(op: Op, inputs: Sequence[Any], attributes: Sequence[Any]) -> Any:
         which = 0
     if type(out) is tuple:
         return _finish_multiple(op, inputs, edges, arrays, attributes, out, which)
-    result = wrap(out if type(out) is np.ndarray else np.asarray(out))
+    result = wrap(out if type(out) is _ndarray else np.asarray(out))
     if op.view:
         _link_view(op, inputs[0], arrays[0], attributes, result)
     if which and _differentiable(result._data.dtype):
@@ -590,7 +590,7 @@ def _apply_unary(op: Op, x: Variable) -> Any:
     if op.floating and array.dtype is not _float32:
         array = _as_floating(array)
     out = op.forward(array)
-    result = wrap(out if type(out) is np.ndarray else np.asarray(out))
+    result = wrap(out if type(out) is _ndarray else np.asarray(out))
     if x._base is not None:
         refresh(x)
     if x._requires_grad and mode.recording and op.differentiable:
@@ -644,7 +644,7 @@ def _apply_binary(op: Op, x: Variable, y: Variable, a: Any, b: Any) -> Any:
         out = op.forward(a, b)
     except (ValueError, OverflowError) as error:
         raise explained(op.name, (a, b), error) from None
-    result = wrap(out if type(out) is np.ndarray else np.asarray(out))
+    result = wrap(out if type(out) is _ndarray else np.asarray(out))
     if x._base is not None:
         refresh(x)
     if y._base is not None:
