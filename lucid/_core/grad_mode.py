@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
+
+from lucid._core.tape import mode
 
 __all__ = [
     "anomaly",
@@ -20,14 +21,6 @@ __all__ = [
 ]
 
 AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])
-
-
-class _Mode(threading.local):
-    recording = True
-    inference = False
-
-
-mode = _Mode()
 
 
 class _Anomaly:

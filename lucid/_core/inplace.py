@@ -15,7 +15,7 @@ import numpy as np
 
 from lucid._core import dtype as dtypes
 from lucid._core.grad_mode import mode
-from lucid._core.op import TENSORS, UNTOUCHED, Op, Plan, _operand, explained, record
+from lucid._core.op import TENSORS, UNTOUCHED, Op, Plan, _operand, explained, marks, record
 from lucid._core.tape import edge_of, memory_of, wrap
 from lucid._core.tensor import Tensor, view_chain
 
@@ -41,7 +41,7 @@ def in_place(operation: Any, write: Callable[..., None] | None = None) -> Any:
         arrays = [x._data, *(_other(value, x._data, op) for value in inputs[1:])]
         if not x._data.flags.writeable:
             raise ValueError(f"{op.name}_: the tensor's memory is read-only")
-        plan = None if edges is None else op.plan(_marks(edges))
+        plan = None if edges is None else op.plan(marks(edges))
         kept = arrays
         if plan is not None and any(index == 0 for _, index, _ in plan.tracked):
             kept = [arrays[0].copy(), *arrays[1:]]  # the rules need what is overwritten
@@ -106,11 +106,6 @@ def _copy_over(op: Op, array: np.ndarray, out: Any) -> None:
             "use the out-of-place operation"
         )
     np.copyto(array, out, casting="unsafe")
-
-
-def _marks(edges: Any) -> int:
-    """A bit per input that has an edge."""
-    return sum(1 << i for i, edge in enumerate(edges) if edge is not None)
 
 
 def _replace_node(

@@ -13,6 +13,7 @@ from lucid._core.tape cimport (
     memory_of,
     new_node,
     note_write,
+    recording,
     refresh,
     wrap,
 )
@@ -27,8 +28,9 @@ cdef class Plan:
 cdef class Op:
     cdef object __weakref__
     cdef public object name, operator, call, forward, joint
-    cdef public object required, attributes, defaults, least, places
-    cdef public tuple inputs
+    cdef public object required, attributes, places
+    cdef public tuple inputs, defaults
+    cdef public Py_ssize_t least
     cdef public dict rules, plans
     cdef public object variadic
     cdef public bint differentiable, floating, view
@@ -40,12 +42,19 @@ cdef class Op:
 cpdef record(Plan plan, tuple edges, inputs, arrays, attributes, Variable result)
 
 
-@cython.locals(memory=Memory, versions=list)
+@cython.locals(place=Py_ssize_t, index=Py_ssize_t, memory=Memory, versions=list)
 cdef _track(Plan plan, tuple saved, inputs, result)
 
 
-@cython.locals(arrays=list, edges=list, tensor=Variable, result=Variable)
+@cython.locals(given=Py_ssize_t, count=Py_ssize_t)
+cdef _call(Op op, tuple args, dict kwargs)
+
+
+@cython.locals(arrays=list, edges=list, wanted=cython.bint, tensor=Variable, result=Variable)
 cpdef apply(Op op, inputs, attributes)
+
+
+cpdef marks(edges)
 
 
 @cython.locals(result=Variable)

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from lucid._core import dtype as dtypes
-from lucid._core.grad_mode import anomaly, mode
+from lucid._core.grad_mode import anomaly
 from lucid._core.tape import (
     Memory,
     Output,
@@ -42,6 +42,7 @@ from lucid._core.tape import (
     memory_of,
     new_node,
     note_write,
+    recording,
     refresh,
     wrap,
 )
@@ -370,7 +371,7 @@ def apply(op: Op, inputs: Sequence[Any], attributes: Sequence[Any]) -> Any:
     """Runs an operation on tensors and records it where a gradient is needed: the general path."""
     arrays: list[Any] = []
     edges: list[Any] = []
-    which, bit = 0, 1  # the inputs that require grad, a bit each
+    wanted = False
     for x in inputs:
         if isinstance(x, Variable):
             tensor = x
@@ -378,37 +379,45 @@ def apply(op: Op, inputs: Sequence[Any], attributes: Sequence[Any]) -> Any:
             if tensor._base is not None:
                 refresh(tensor)
             if tensor._requires_grad:
-                which |= bit
+                wanted = True
                 edges.append(tensor if tensor._node is None else tensor._node)
             else:
                 edges.append(None)
-        elif x is None and not bit & op.required:
+        elif x is None and not op.required >> len(arrays) & 1:
             arrays.append(None)
             edges.append(None)
         else:
             whole = [_tensor_or_constant(op, i, x, inputs) for i, x in enumerate(inputs)]
             return apply(op, whole, attributes)
-        bit += bit
     if op.floating:
         arrays = [_as_floating(x) for x in arrays]
     try:
         out = op.forward(arrays, *attributes) if op.variadic else op.forward(*arrays, *attributes)
     except (ValueError, OverflowError) as error:
         raise explained(op.name, arrays, error) from None
-    if not mode.recording or not op.differentiable:
-        which = 0
+    wanted = wanted and op.differentiable and recording()
     if type(out) is tuple:
-        return _finish_multiple(op, inputs, edges, arrays, attributes, out, which)
+        return _finish_multiple(op, inputs, edges if wanted else (), arrays, attributes, out)
     result = wrap(out if type(out) is _ndarray else np.asarray(out))
     if op.view:
         _link_view(op, inputs[0], arrays[0], attributes, result)
-    if which and _differentiable(result._data.dtype):
-        record(op.plan(which, len(arrays)), tuple(edges), inputs, arrays, attributes, result)
+    if wanted and _differentiable(result._data.dtype):
+        plan = op.plan(marks(edges), len(arrays))
+        record(plan, tuple(edges), inputs, arrays, attributes, result)
     return result
 
 
 def _differentiable(dtype: np.dtype) -> bool:
     return dtype is _float32 or dtype.kind in "fc"
+
+
+def marks(edges: Sequence[Any]) -> int:
+    """A bit per input that has an edge."""
+    which = 0
+    for i, edge in enumerate(edges):
+        if edge is not None:
+            which |= 1 << i
+    return which
 
 
 def edges_of(inputs: Sequence[Any]) -> tuple[Any, ...]:
@@ -426,8 +435,8 @@ def recorded(
         attributes: all its other arguments, with what forward left among them.
         out: the result, or a tuple of several.
     """
-    edges = edges_of(inputs) if mode.recording else ()
-    which = sum([1 << i for i, edge in enumerate(edges) if edge is not None])
+    edges = edges_of(inputs) if recording() else ()
+    which = marks(edges)
     if type(out) is tuple:
         results = tuple([wrap(part) for part in out])
         if which:
@@ -440,20 +449,14 @@ def recorded(
 
 
 def _finish_multiple(
-    op: Op,
-    inputs: Sequence[Any],
-    edges: list[Any],
-    arrays: Any,
-    attributes: Any,
-    outs: tuple[Any, ...],
-    which: int,
+    op: Op, inputs: Sequence[Any], edges: Any, arrays: Any, attributes: Any, outs: tuple[Any, ...]
 ) -> tuple[Any, ...]:
     results = tuple([wrap(np.asarray(out)) for out in outs])
     if op.view:
         for i, result in enumerate(results):
             _link_view(op, inputs[0], arrays[0], attributes, result, i)
-    if which:
-        plan = op.plan(which, len(arrays))
+    if edges:
+        plan = op.plan(marks(edges), len(arrays))
         _record_multiple(plan, tuple(edges), inputs, arrays, attributes, results)
     return results
 
@@ -529,20 +532,24 @@ def operation(
 
     def declare(forward: Callable[..., Any]) -> Any:
         op = Op(forward, inputs, floating, view)
-        arity, least, defaults = len(op.defaults), op.least, op.defaults
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            if kwargs or not least <= len(args) <= arity:
-                args = op.bind(args, kwargs)  # type: ignore[assignment]
-            elif len(args) < arity:
-                args += defaults[len(args) :]
-            if inputs is None:
-                return apply(op, _tensor_list(op, args[0]), args[1:])
-            return apply(op, args[:inputs], args[inputs:])
+            return _call(op, args, kwargs)
 
         return _publish(op, call, forward)
 
     return declare
+
+
+def _call(op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    given, count = len(args), len(op.inputs)
+    if kwargs or not op.least <= given <= len(op.defaults):
+        args = tuple(op.bind(args, kwargs))
+    elif given < len(op.defaults):
+        args += op.defaults[given:]
+    if op.variadic:
+        return apply(op, _tensor_list(op, args[0]), args[1:])
+    return apply(op, args[:count], args[count:])
 
 
 def _tensor_list(op: Op, tensors: Any) -> list[Any]:
@@ -593,7 +600,7 @@ def _apply_unary(op: Op, x: Variable) -> Any:
     result = wrap(out if type(out) is _ndarray else np.asarray(out))
     if x._base is not None:
         refresh(x)
-    if x._requires_grad and mode.recording and op.differentiable:
+    if x._requires_grad and op.differentiable and recording():
         edge = x if x._node is None else x._node
         record(op.plan(1), (edge,), (x,), (array,), (), result)
     return result
@@ -650,7 +657,7 @@ def _apply_binary(op: Op, x: Variable, y: Variable, a: Any, b: Any) -> Any:
     if y._base is not None:
         refresh(y)
     which = (1 if x._requires_grad else 0) + (2 if y._requires_grad else 0)
-    if which and mode.recording and op.differentiable:
+    if which and op.differentiable and recording():
         edges = (
             (x if x._node is None else x._node) if which & 1 else None,
             (y if y._node is None else y._node) if which & 2 else None,

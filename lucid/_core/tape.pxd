@@ -33,6 +33,7 @@ cdef class Output(Node):
     cdef readonly Node node
     cdef readonly Py_ssize_t index
 
+cpdef bint recording()
 cpdef Variable wrap(array)
 cpdef Variable constant(value)
 cpdef Memory memory_of(Variable tensor)

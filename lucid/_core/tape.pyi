@@ -7,6 +7,12 @@ import numpy as np
 
 from lucid._core.tensor import Tensor
 
+class Mode:
+    recording: bool
+    inference: bool
+
+mode: Mode
+
 class Variable:
     _data: np.ndarray
     _requires_grad: bool
@@ -68,6 +74,7 @@ class Field:
     def values(self, tensors: list[Any]) -> list[Any]: ...
     def distinct(self, tensors: list[Any]) -> list[Any]: ...
 
+def recording() -> bool: ...
 def make_tensors_of(cls: type[Tensor]) -> None: ...
 def wrap(array: Any) -> Tensor: ...
 def constant(value: Any) -> Variable: ...

@@ -19,22 +19,56 @@ from numpy cimport ndarray
 
 import numpy as np
 
-from lucid._core.grad_mode import enable_grad
 from lucid.errors import GraphFreedError, InPlaceError
 
 cnp.import_array()
 
 cdef extern from *:
     """
+    static _Thread_local int lucid_paused, lucid_inference;
     #define LUCID_ITEM(list, i) PyList_GET_ITEM(list, i)
     #define LUCID_NEW(base, cls, arguments) \
         ((PyTypeObject *)(base))->tp_new((PyTypeObject *)(cls), arguments, NULL)
     """
+    int lucid_paused, lucid_inference
     PyObject* LUCID_ITEM(list objects, Py_ssize_t i)  # borrowed
     object LUCID_NEW(type base, type cls, tuple arguments)
 
 cdef enum:
     FEW = 16  # values that are compared with each other, instead of through a table
+
+
+# -------------------------------------------------------------------- whether to record
+
+
+cdef class Mode:
+    """Of each thread: whether operations are recorded, and whether `inference_mode` says so."""
+
+    @property
+    def recording(self):
+        return not lucid_paused
+
+    @recording.setter
+    def recording(self, bint value):
+        global lucid_paused
+        lucid_paused = not value
+
+    @property
+    def inference(self):
+        return lucid_inference != 0
+
+    @inference.setter
+    def inference(self, bint value):
+        global lucid_inference
+        lucid_inference = value
+
+
+mode = Mode()
+
+
+cpdef bint recording():
+    """`mode.recording`, for compiled code."""
+    return not lucid_paused
 
 
 # -------------------------------------------------------------------- tensors and their memory
@@ -176,11 +210,14 @@ cpdef refresh(Variable tensor):
         tensor = tensor._view.parent
     if not chain:
         return
-    with enable_grad():
+    before, mode.recording = mode.recording, True
+    try:
         for tensor in reversed(chain):
             again = tensor._view.again()
             tensor._node, tensor._requires_grad = again._node, again._requires_grad
             tensor._view.generation = generation_of(tensor)
+    finally:
+        mode.recording = before
 
 
 # -------------------------------------------------------------------- nodes and edges

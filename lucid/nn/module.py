@@ -311,7 +311,7 @@ class Module:
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """The parameters, each once, in the order of :meth:`named_parameters`."""
         # Gathered at once: this runs in every training step, and a generator costs more.
-        found: dict[int, Parameter] = {}
+        found: dict[Parameter, None] = {}
         seen = set()
         stack: list[Module] = [self]
         while stack:
@@ -323,14 +323,14 @@ class Module:
             for name in own[_PARAMETER_NAMES]:
                 value = own[name]
                 if value is not None:
-                    found.setdefault(id(value), value)
+                    found[value] = None
             if not recurse:
                 break
             if own[_MODULE_NAMES]:
                 stack += [
                     own[name] for name in reversed(own[_MODULE_NAMES]) if own[name] is not None
                 ]
-        return iter(found.values())
+        return iter(found)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         """The buffers, each once."""
