@@ -206,7 +206,7 @@ def test_what_a_tensor_knows_must_be_of_its_kind():
 )
 def test_a_gradient_fits_an_edge(gradient, fitting):
     like = np.zeros((2, 3))
-    node = new_node(None, (), (), (), like.shape, like.dtype)
+    node = new_node(None, (), (), (), like)
     assert fits(gradient, node) is fitting
     assert fits(gradient, wrap(like)) is fitting
 

@@ -298,7 +298,7 @@ def record(
     versions: Any = ()
     if plan.tracked:
         saved, versions = _track(plan, saved, inputs, result)
-    node = new_node(plan, edges, saved, versions, out.shape, out.dtype)
+    node = new_node(plan, edges, saved, versions, out)
     if anomaly.mode:
         node.trace = _where()
     result._node = node
@@ -357,8 +357,7 @@ def _record_multiple(
     """`record` for an operation with several outputs; ``out`` in its rules is the tuple of all."""
     outs = tuple([result._data for result in results])
     saved, versions = _track(plan, plan.collect(arrays, outs, attributes), inputs, results)
-    shapes, kinds = tuple([out.shape for out in outs]), tuple([out.dtype for out in outs])
-    node = new_node(plan, edges, saved, versions, shapes, kinds)
+    node = new_node(plan, edges, saved, versions, outs)
     if anomaly.mode:
         node.trace = _where()
     for i, result in enumerate(results):
@@ -788,7 +787,7 @@ def record_function(
     plan = _FunctionPlan(cls, ctx, inputs, outs)
     edges = tuple([edge_of(x) if isinstance(x, Tensor) else None for x in inputs])
     saved = tuple([x._data if isinstance(x, Tensor) else x for x in ctx._to_save])
-    node = new_node(plan, edges, saved, (), plan.shapes, plan.dtypes)
+    node = new_node(plan, edges, saved, (), tuple([out._data for out in outs]))
     if anomaly.mode:
         node.trace = _where()
     marked = [id(x) for x in ctx._not_differentiable]

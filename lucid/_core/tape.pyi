@@ -91,8 +91,7 @@ def new_node(
     inputs: tuple[Any, ...],
     saved: tuple[Any, ...],
     versions: tuple[tuple[Any, int], ...],
-    shape: tuple[Any, ...],
-    dtype: Any,
+    out: Any,
 ) -> Node: ...
 def fits(gradient: Any, edge: Any) -> bool: ...
 def owns_its_memory(array: np.ndarray) -> bool: ...

@@ -310,15 +310,19 @@ cdef class Node:
         return f"<{self.name} backward>"
 
 
-cpdef Node new_node(plan, tuple inputs, saved, tuple versions, tuple shape, dtype):
-    """A node of this age."""
+cpdef Node new_node(plan, tuple inputs, saved, tuple versions, out):
+    """A node of this age, for an operation that returned the array ``out``, or a tuple of several."""
     cdef Node made = Node.__new__(Node)
     made.plan = plan
     made.inputs = inputs
     made.saved = saved
     made.versions = versions
-    made.shape = shape
-    made.dtype = dtype
+    if type(out) is tuple:
+        made.shape = tuple([array.shape for array in out])
+        made.dtype = tuple([array.dtype for array in out])
+    else:
+        made.shape = out.shape
+        made.dtype = out.dtype
     return made
 
 
