@@ -311,7 +311,7 @@ cdef class Node:
 
 
 cpdef Node new_node(plan, tuple inputs, saved, tuple versions, out):
-    """A node of this age, for an operation that returned the array ``out``, or a tuple of several."""
+    """The youngest node, for an operation that returned ``out``: an array, or a tuple of them."""
     cdef Node made = Node.__new__(Node)
     made.plan = plan
     made.inputs = inputs
