@@ -7,6 +7,7 @@ Also prints the import time above NumPy's and the installed size.
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -77,8 +78,10 @@ def cases(library: str) -> dict[str, Any]:
 def import_time(module: str, repeats: int = 9) -> float:
     code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
     run = [sys.executable, "-c", code]
+    # An installed package has its bytecode.
+    env = {name: x for name, x in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return statistics.median(
-        float(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
+        float(subprocess.run(run, capture_output=True, text=True, check=True, env=env).stdout)
         for _ in range(repeats)
     )
 
