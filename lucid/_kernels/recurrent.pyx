@@ -1,11 +1,11 @@
 """One layer of a recurrent network in one direction, over whole sequences, float32 and float64.
 
-Forward: the inputs of all steps are multiplied at once; then, step by step, the recurrent product
+Forward: the inputs of many steps are multiplied at once; then, step by step, the recurrent product
 is added to that, with weights packed once, and the cell (recurrent_real.h) turns the sums into
 activations and the new state while they are in the cache. Backward walks the steps the other way;
 what a step leaves is the gradient of its sums, from which, after every so many steps, one product
-each makes the gradients of the weights and of the input. So these sums need no more memory than
-stays in a cache until then.
+each makes the gradients of the weights and of the input. Both take as many steps at a time as have
+sums that stay in a cache meanwhile.
 
 The steps are phases (phases.h), and the hidden units are cut into blocks: one block is the products
 with the weights of its units and their part of the cell. So the threads wait for each other once
@@ -76,11 +76,11 @@ cdef enum:
     ROWS = 48                   # of a block, at most: enough to be busy multiplying, not loading
     WORTH_SHARING = 1 << 16     # multiplications of a step
     WORTH_PACKING = 4           # rows in all steps
-    STRETCH = 512               # rows of the steps whose sums wait for products, at least
+    STRETCH = 512               # rows of a stretch of steps, at least
 
 
 cdef struct layer:
-    # Step t has the rows starts[t] .. starts[t + 1]; those to be walked are begin .. end. Rows of
+    # Step t has the rows starts[t] .. starts[t + 1]; the stretch of begin .. end is walked. Rows of
     # gates have `width` numbers and are `stride` apart.
     const gemm_engine* engine
     const cell_table* cells
@@ -138,8 +138,23 @@ cdef ndarray starts_of(ndarray x, ndarray sizes):
 
 
 cdef inline Py_ssize_t size_of(const layer* s, Py_ssize_t t) noexcept nogil:
-    """The rows of step t; there are none before the first and after the last to be walked."""
-    return s.starts[t + 1] - s.starts[t] if s.begin <= t < s.end else 0
+    """The rows of step t; there are none before the first and after the last."""
+    return s.starts[t + 1] - s.starts[t] if 0 <= t < s.steps else 0
+
+
+cdef inline Py_ssize_t rows_of(const layer* s) noexcept nogil:
+    """... of the steps that are walked."""
+    return s.starts[s.end] - s.starts[s.begin]
+
+
+cdef void next_stretch(layer* s, Py_ssize_t walked, bint backwards) noexcept nogil:
+    """Sets `begin` and `end` to the steps to be walked after so many others."""
+    s.begin = s.end = s.steps - walked if backwards else walked
+    while rows_of(s) < STRETCH and s.end - s.begin + walked < s.steps:
+        if backwards:
+            s.begin -= 1
+        else:
+            s.end += 1
 
 
 cdef inline char* at(const void* start, Py_ssize_t elements, Py_ssize_t itemsize) noexcept nogil:
@@ -284,7 +299,7 @@ cdef inline gemm_epilogue finish(bint accumulate, const void* bias) noexcept nog
 
 
 cdef struct block:
-    # Rows first .. last of step t, the `index`-th block of columns left .. right.
+    # Rows first .. last of step t, if walked; the `index`-th block of columns left .. right.
     Py_ssize_t t, first, last, index, left, right
 
 
@@ -295,7 +310,7 @@ cdef inline block block_of(
     found.t = t
     found.index = number // s.down
     found.first = number % s.down * s.height
-    found.last = min(found.first + s.height, size_of(s, t))
+    found.last = min(found.first + s.height, size_of(s, t)) if s.begin <= t < s.end else 0
     found.left = found.index * UNITS
     found.right = min(found.left + UNITS, columns)
     return found
@@ -334,7 +349,7 @@ cdef void run(
 ) noexcept nogil:
     """All phases; they take some `depth` multiplications for each number of the gates."""
     cdef Py_ssize_t members = num_threads()
-    cdef double multiplications = <double>(s.starts[s.end] - s.starts[s.begin]) * s.width * depth
+    cdef double multiplications = <double>rows_of(s) * s.width * depth
     if <double>s.batch * s.width * s.projected < WORTH_SHARING:
         members = 1
     run_phases(
@@ -354,6 +369,7 @@ cdef struct forward_pass:
     const void* state_bias
     # What the steps start from: of all of them if `keep`, else of the present and the next one.
     char* before
+    # ... of all of them if `keep`, else of those that are walked.
     char* gates
     char* recurrent
     char* extra
@@ -368,20 +384,27 @@ cdef inline char* state_before(const forward_pass* f, Py_ssize_t t) noexcept nog
     return at(f.before, row * s.projected, s.itemsize)
 
 
+cdef inline char* gates_from(const forward_pass* f, Py_ssize_t t) noexcept nogil:
+    cdef const layer* s = &f.s
+    cdef Py_ssize_t row = s.starts[t] - (0 if f.keep else s.starts[s.begin])
+    return at(f.gates, row * s.stride, s.itemsize)
+
+
 cdef inline Py_ssize_t following(const layer* s, Py_ssize_t t) noexcept nogil:
     return t - 1 if s.reverse else t + 1
 
 
 cdef void begin_forward(const forward_pass* f, Py_ssize_t number) noexcept nogil:
-    """Packs weights and multiplies the inputs of all steps."""
+    """Packs weights, if these are the first steps, and multiplies the inputs."""
     cdef const layer* s = &f.s
-    cdef Py_ssize_t part = number % s.down, gate
+    cdef Py_ssize_t part = number % s.down, gate, rows = rows_of(s)
+    cdef const char* x = at(f.x, s.starts[s.begin] * s.inputs, s.itemsize)
     cdef block b
     cdef gemm_epilogue add
     b.index = number // s.down
-    b.first, b.last = s.rows * part // s.down, s.rows * (part + 1) // s.down
+    b.first, b.last = rows * part // s.down, rows * (part + 1) // s.down
     b.left, b.right = b.index * UNITS, min((b.index + 1) * UNITS, s.hidden)
-    if part == 0:
+    if part == 0 and (s.end == s.steps if s.reverse else s.begin == 0):
         pack(s, &f.from_state, b.index)
         pack(s, &f.projection, b.index)
     if is_empty(b):
@@ -389,8 +412,8 @@ cdef void begin_forward(const forward_pass* f, Py_ssize_t number) noexcept nogil
     for gate in range(s.gates):
         add = finish(False, at(f.input_bias, gate * s.hidden + b.left, s.itemsize))
         multiply(
-            s, &b, f.x, s.inputs, &f.from_input, gate, at(f.gates, gate * s.hidden, s.itemsize),
-            s.stride, &add)
+            s, &b, x, s.inputs, &f.from_input, gate,
+            at(gates_from(f, s.begin), gate * s.hidden, s.itemsize), s.stride, &add)
 
 
 cdef void forward_block(void* context, Py_ssize_t phase, Py_ssize_t number) noexcept nogil:
@@ -404,7 +427,7 @@ cdef void forward_block(void* context, Py_ssize_t phase, Py_ssize_t number) noex
 cdef void forward_step(const forward_pass* f, Py_ssize_t phase, Py_ssize_t number) noexcept nogil:
     cdef const layer* s = &f.s
     cdef Py_ssize_t size = s.itemsize, i = phase // s.phases_per_step, gate
-    cdef Py_ssize_t t = s.steps - 1 - i if s.reverse else i, after = following(s, t)
+    cdef Py_ssize_t t = s.end - 1 - i if s.reverse else s.begin + i, after = following(s, t)
     cdef bint projecting = phase % s.phases_per_step == 1
     cdef block b = block_of(s, t, number, s.projected if projecting else s.hidden)
     cdef char* out = at_step(s, &f.y, t)
@@ -418,7 +441,7 @@ cdef void forward_step(const forward_pass* f, Py_ssize_t phase, Py_ssize_t numbe
     else:
         memset(&step, 0, sizeof(cell_step))
         step.hidden, step.stride = s.hidden, s.stride
-        step.gates = at(f.gates, s.starts[t] * s.stride, size)
+        step.gates = gates_from(f, t)
         step.recurrent, step.c, step.h_before = f.recurrent, f.c, state_before(f, t)
         if s.kind == LSTM:
             step.c_before = at(f.extra, s.starts[t] * s.hidden, size)
@@ -459,7 +482,8 @@ def forward(
     s[0] = described(kind, x, w_ih, w_hh, w_hr, starts, reverse)
     cdef ndarray y = outputs(s, x, by_sequence), h = state_from(h0, x, s.batch, s.projected)
     cdef ndarray c = state_from(c0, x, s.batch, s.hidden) if kind == LSTM else None
-    cdef ndarray gates = matrix(s.rows, s.stride, x)
+    cdef ndarray gates = matrix(
+        s.rows if keep else min(s.rows, STRETCH + s.batch), s.stride, x)
     cdef ndarray before = matrix(s.rows if keep else 2 * s.batch, s.projected, x)
     cdef ndarray extra = None, recurrent = None, whole = None
     if keep and (kind == LSTM or kind == GRU):
@@ -483,13 +507,18 @@ def forward(
         f.from_state.at_a_time = s.engine.packed_size(1, 1) // s.itemsize
     cdef block b
     cdef void* last_state = data(h)
-    cdef Py_ssize_t t
+    cdef Py_ssize_t t, walked = 0
     with nogil:
         b.left, b.right = 0, s.projected
         for t in range(s.steps):  # sequences that begin with this step
             b.first, b.last = size_of(s, t + 1 if reverse else t - 1), size_of(s, t)
             copy(s, &b, b.last, last_state, s.projected, state_before(&f, t), s.projected)
-        run(s, forward_block, &f, 1 + s.steps * s.phases_per_step, s.inputs + s.projected)
+        while walked < s.steps:
+            next_stretch(s, walked, reverse)
+            walked += s.end - s.begin
+            run(
+                s, forward_block, &f, 1 + (s.end - s.begin) * s.phases_per_step,
+                s.inputs + s.projected)
         for t in range(s.steps):  # ... that end with it
             b.first, b.last = size_of(s, following(s, t)), size_of(s, t)
             copy(s, &b, b.last, at_step(s, &f.y, t), f.y.row, last_state, s.projected)
@@ -513,7 +542,7 @@ cdef struct backward_pass:
     char* gates
     char* before
     char* extra
-    # Of the steps to be walked alone.
+    # Of the steps that are walked.
     char* d_input
     char* d_recurrent
 
@@ -578,16 +607,6 @@ cdef void backward_step(void* context, Py_ssize_t phase, Py_ssize_t number) noex
     s.cells.backward[s.kind](&step, b.first, b.last, b.left, b.right)
 
 
-cdef void next_stretch(layer* s, Py_ssize_t walked) noexcept nogil:
-    """Sets `begin` and `end` to the steps to be walked after so many others."""
-    s.begin = s.end = walked if s.reverse else s.steps - walked
-    while s.starts[s.end] - s.starts[s.begin] < STRETCH and s.end - s.begin + walked < s.steps:
-        if s.reverse:
-            s.end += 1
-        else:
-            s.begin -= 1
-
-
 def backward(
     int kind, ndarray gy, ndarray gh, ndarray gc, ndarray w_ih not None, ndarray w_hh not None,
     ndarray w_hr, tuple kept not None, ndarray sizes, bint reverse, bint need_x,
@@ -648,9 +667,8 @@ def backward(
     with nogil:
         run(s, begin_backward, &f, 1, 0)
         while True:
-            next_stretch(s, walked)
-            first = s.starts[s.begin]
-            rows = s.starts[s.end] - first
+            next_stretch(s, walked, not reverse)
+            first, rows = s.starts[s.begin], rows_of(s)
             # The last phase is the way back to the h that these steps start from.
             run(s, backward_step, &f, (s.end - s.begin) * s.phases_per_step + 1, s.projected)
             if need_x:
