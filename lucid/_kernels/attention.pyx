@@ -14,7 +14,7 @@ from numpy cimport NPY_ARRAY_ALIGNED, ndarray
 from lucid._kernels.arrays cimport empty
 from lucid._kernels.gemm cimport gemm_engine, gemm_f32, gemm_f64
 from lucid._kernels.loops cimport real_type
-from lucid._kernels.threads cimport parallel_for, task_t
+from lucid._kernels.threads cimport parallel_for_lasting, task_t
 
 cnp.import_array()
 
@@ -119,6 +119,13 @@ cdef int describe(
     return 0
 
 
+cdef double nanoseconds(const attention* s, Py_ssize_t multiplications) noexcept:
+    """Of so many multiplications for each query and key that it sees."""
+    return (
+        <double>s.batch * s.heads * s.queries * s.keys * multiplications
+        * (0.5 if s.causal else 1.0) * s.engine.nanoseconds)
+
+
 def forward(
     ndarray q not None, ndarray k not None, ndarray v not None, ndarray mask, double scale,
     bint causal, double dropout=0.0, uint64_t seed=0, /
@@ -126,6 +133,7 @@ def forward(
     cdef int number = cnp.PyArray_TYPE(q), kind = real_type(q)
     cdef attention s
     cdef Py_ssize_t count
+    cdef double lasting
     q, k, v = readable(q, number), readable(k, number), readable(v, number)
     if mask is not None:
         mask = readable(mask, number)
@@ -134,9 +142,10 @@ def forward(
     cdef cnp.npy_intp[3] rows = [s.batch, s.heads, s.queries]
     cdef ndarray lse = empty(3, rows, number)
     s.out, s.lse = described(out), cnp.PyArray_DATA(lse)
+    lasting = nanoseconds(&s, s.width + s.value_width)
     count = s.batch * s.heads * ((s.queries + ATTENTION_GROUP - 1) // ATTENTION_GROUP)
     with nogil:
-        parallel_for(attend[kind], &s, count)
+        parallel_for_lasting(attend[kind], &s, count, lasting)
     if s.failed:
         raise MemoryError
     return out, lse
@@ -157,9 +166,10 @@ def backward(
     cdef ndarray dq = result(q, s.width), dk = result(k, s.width), dv = result(v, s.value_width)
     s.out, s.g, s.lse = described(out), described(g), cnp.PyArray_DATA(lse)
     s.dq, s.dk, s.dv = described(dq), described(dk), described(dv)
+    cdef double lasting = nanoseconds(&s, 3 * s.width + 2 * s.value_width)
     if s.kv_heads:
         with nogil:
-            parallel_for(attend_backward[kind], &s, s.batch * s.kv_heads)
+            parallel_for_lasting(attend_backward[kind], &s, s.batch * s.kv_heads, lasting)
     if s.failed:
         raise MemoryError
     return dq, dk, dv

@@ -14,8 +14,8 @@
  */
 #include "vector_math.h"
 
-#define QUERIES 64            /* in a block; also the keys packed at a time */
-#define KEYS (LUCID_DOUBLE ? 256 : 512) /* in a block */
+#define QUERIES 64 /* in a block, at most */
+#define KEYS (LUCID_DOUBLE ? 256 : 512) /* in a block, at most: whole packs */
 #define LANES (64 / (ptrdiff_t)sizeof(real)) /* sums have so many parts at every level */
 #define LEAST(x, y) ((x) < (y) ? (x) : (y))
 #define HEAD(tensor, b, h) ((real *)(tensor).data + (b) * (tensor).batch + (h) * (tensor).head)
@@ -24,23 +24,33 @@
 typedef real R(lanes) __attribute__((vector_size(64), aligned(sizeof(real)), may_alias));
 typedef bits R(lane_bits) __attribute__((vector_size(64)));
 
+/* x[l] = what `value` makes of x[l] and x[l + half], by halves until one is left. Unrolled: rows
+ * are short, and each waits for this twice. */
+#define HALVE(x, value)                                                       \
+    _Pragma("GCC unroll 4") for (int half = LANES / 2; half > 0; half /= 2)   \
+        _Pragma("GCC unroll 8") for (int l = 0; l < half; l++) {              \
+            const real one = (x)[l], other = (x)[l + half];                   \
+            (x)[l] = (value);                                                 \
+        }
+
 LUCID_INLINE real R(lane_sum)(R(lanes) x) {
     real sum[LANES];
-    for (ptrdiff_t l = 0; l < LANES; l++) sum[l] = x[l];
-    for (ptrdiff_t half = LANES / 2; half > 0; half /= 2)
-        for (ptrdiff_t l = 0; l < half; l++) sum[l] += sum[l + half];
+    memcpy(sum, &x, sizeof sum);
+    HALVE(sum, one + other)
     return sum[0];
 }
 
 /* -inf after the end of a row, up to whole lanes: a key that no query sees. Returns that end. */
 LUCID_INLINE ptrdiff_t R(whole_lanes)(real *x, ptrdiff_t count) {
-    const ptrdiff_t whole = (count + LANES - 1) / LANES * LANES;
-    for (ptrdiff_t j = count; j < whole; j++) x[j] = (real)-INFINITY;
-    return whole;
+    const ptrdiff_t rest = count % LANES;
+    if (rest == 0) return count;
+    x += count - rest;
+    LUCID_LOOP for (ptrdiff_t l = 0; l < LANES; l++) x[l] = l < rest ? x[l] : (real)-INFINITY;
+    return count - rest + LANES;
 }
 
 /* The largest of a row of whole lanes. A NaN may get lost. */
-static real R(row_max)(const real *x, ptrdiff_t count) {
+LUCID_INLINE real R(row_max)(const real *x, ptrdiff_t count) {
     R(lanes) most = (R(lanes)){0} - (real)INFINITY;
     for (ptrdiff_t j = 0; j < count; j += LANES) {
         const R(lanes) y = *(const R(lanes) *)(x + j);
@@ -48,18 +58,19 @@ static real R(row_max)(const real *x, ptrdiff_t count) {
         most = (R(lanes))((less & (R(lane_bits))most) | (~less & (R(lane_bits))y));
     }
     real largest[LANES];
-    for (ptrdiff_t l = 0; l < LANES; l++) largest[l] = most[l];
-    for (ptrdiff_t half = LANES / 2; half > 0; half /= 2)
-        for (ptrdiff_t l = 0; l < half; l++)
-            largest[l] = largest[l] > largest[l + half] ? largest[l] : largest[l + half];
+    memcpy(largest, &most, sizeof largest);
+    HALVE(largest, one > other ? one : other)
     return largest[0];
 }
 
 /* x = exp(x - shift) for a row of whole lanes; returns the sum. */
-static real R(row_exp)(real *x, ptrdiff_t count, real shift) {
+LUCID_INLINE real R(row_exp)(real *x, ptrdiff_t count, real shift) {
     R(lanes) sum = {0};
-    LUCID_LOOP for (ptrdiff_t j = 0; j < count; j++) x[j] = R(exp_negative)(x[j] - shift);
-    for (ptrdiff_t j = 0; j < count; j += LANES) sum += *(const R(lanes) *)(x + j);
+    for (ptrdiff_t j = 0; j < count; j += LANES) {
+        LUCID_LOOP for (ptrdiff_t l = 0; l < LANES; l++)
+            x[j + l] = R(exp_negative)(x[j + l] - shift);
+        sum += *(const R(lanes) *)(x + j);
+    }
     return R(lane_sum)(sum);
 }
 
@@ -93,13 +104,21 @@ LUCID_INLINE gemm_operand R(rows_of)(const real *data, ptrdiff_t free_stride, pt
     return (gemm_operand){data, free_stride, depth_stride, NULL, NULL, NULL};
 }
 
-/* Packs rows of x, QUERIES at a time, as the transposed right operand of a product. */
+/* The queries of a block; also the keys packed at a time. Under a causal mask, half of the scores
+ * on the diagonal are for nothing. */
+LUCID_INLINE ptrdiff_t R(block_height)(const attention *s) {
+    return s->causal ? QUERIES / 2 : QUERIES;
+}
+
+/* Packs rows of x, block by block, as the transposed right operand of a product. */
 static void R(pack_rows)(const attention *s, const real *x, ptrdiff_t row, ptrdiff_t rows,
                          ptrdiff_t width, char *packed) {
-    const size_t size = s->engine->packed_size(QUERIES, width);
-    for (ptrdiff_t j = 0; j < rows; j += QUERIES) {
+    const ptrdiff_t height = R(block_height)(s);
+    const size_t size = s->engine->packed_size(height, width);
+    for (ptrdiff_t j = 0; j < rows; j += height) {
         const gemm_operand b = R(rows_of)(x + j * row, row, 1);
-        s->engine->pack_b(LEAST(QUERIES, rows - j), width, &b, packed + (size_t)(j / QUERIES) * size);
+        s->engine->pack_b(LEAST(height, rows - j), width, &b,
+                          packed + (size_t)(j / height) * size);
     }
 }
 
@@ -108,12 +127,13 @@ static void R(pack_rows)(const attention *s, const real *x, ptrdiff_t row, ptrdi
 static void R(by_packed)(const attention *s, ptrdiff_t rows, ptrdiff_t first, ptrdiff_t count,
                          ptrdiff_t total, const gemm_operand *a, ptrdiff_t depth,
                          const char *packed, real *to, ptrdiff_t width, double alpha) {
-    const size_t size = s->engine->packed_size(QUERIES, depth);
+    const ptrdiff_t height = R(block_height)(s);
+    const size_t size = s->engine->packed_size(height, depth);
     const gemm_epilogue epilogue = {alpha, 0, GEMM_IDENTITY, NULL, NULL};
-    for (ptrdiff_t j = 0; j < count; j += QUERIES) {
+    for (ptrdiff_t j = 0; j < count; j += height) {
         gemm_operand b = {0};
-        b.packed = packed + (size_t)((first + j) / QUERIES) * size;
-        s->engine->product(rows, LEAST(QUERIES, total - first - j), depth, a, &b, to + j, width,
+        b.packed = packed + (size_t)((first + j) / height) * size;
+        s->engine->product(rows, LEAST(height, total - first - j), depth, a, &b, to + j, width,
                            &epilogue);
     }
 }
@@ -150,7 +170,8 @@ static void *R(memory)(attention *s, size_t size) {
 }
 
 LUCID_INLINE size_t R(packs)(const attention *s, ptrdiff_t rows, ptrdiff_t width) {
-    return (size_t)((rows + QUERIES - 1) / QUERIES) * s->engine->packed_size(QUERIES, width);
+    const ptrdiff_t height = R(block_height)(s);
+    return (size_t)((rows + height - 1) / height) * s->engine->packed_size(height, width);
 }
 
 /* ---- Forward -------------------------------------------------------------------------------- */
@@ -163,10 +184,10 @@ static void R(attend)(void *context, ptrdiff_t index) {
     const ptrdiff_t h = index / groups % s->heads, b = index / groups / s->heads;
     const ptrdiff_t kv = h / (s->heads / s->kv_heads);
     const ptrdiff_t visible = s->causal ? LEAST(s->keys, last) : s->keys;
-    const ptrdiff_t width = R(block_width)(visible);
+    const ptrdiff_t height = R(block_height)(s), width = R(block_width)(visible);
     const real *q = HEAD(s->q, b, h), *k = HEAD(s->k, b, kv), *v = HEAD(s->v, b, kv);
     const size_t packed_size = R(packs)(s, visible, s->width);
-    char *const packed = R(memory)(s, packed_size + (size_t)(QUERIES * width) * sizeof(real));
+    char *const packed = R(memory)(s, packed_size + (size_t)(height * width) * sizeof(real));
     if (!packed) return;
     real *const scores = (real *)(packed + packed_size);
     real most[QUERIES], sum[QUERIES];
@@ -174,8 +195,8 @@ static void R(attend)(void *context, ptrdiff_t index) {
     const gemm_epilogue add = {1, 1, GEMM_IDENTITY, NULL, NULL};
 
     R(pack_rows)(s, k, s->k.row, visible, s->width, packed);
-    for (ptrdiff_t q0 = first; q0 < last; q0 += QUERIES) {
-        const ptrdiff_t rows = LEAST(QUERIES, last - q0);
+    for (ptrdiff_t q0 = first; q0 < last; q0 += height) {
+        const ptrdiff_t rows = LEAST(height, last - q0);
         const ptrdiff_t end = s->causal ? LEAST(s->keys, q0 + rows) : s->keys;
         const gemm_operand queries = R(rows_of)(q + q0 * s->q.row, s->q.row, 1);
         real *const out = HEAD(s->out, b, h) + q0 * s->out.row;
@@ -213,9 +234,11 @@ static void R(attend)(void *context, ptrdiff_t index) {
             real *const x = out + i * s->out.row;
             if (end == 0) memset(x, 0, (size_t)s->value_width * sizeof(real));
             else if (sum[i] != 0) R(row_scale)(x, s->value_width, 1 / sum[i]);
-            /* +inf makes a row without keys probabilities of 0 again in backward. */
-            ((real *)s->lse)[row0 + i] = sum[i] == 0 ? (real)INFINITY : most[i] + R(log)(sum[i]);
         }
+        /* +inf makes a row without keys probabilities of 0 again in backward. */
+        real *const lse = (real *)s->lse + row0;
+        LUCID_LOOP for (ptrdiff_t i = 0; i < rows; i++)
+            lse[i] = sum[i] == 0 ? (real)INFINITY : most[i] + R(log)(sum[i]);
     }
     free(packed);
 }
@@ -229,17 +252,17 @@ static void R(attend_backward)(void *context, ptrdiff_t index) {
     const ptrdiff_t b = index / s->kv_heads, kv = index % s->kv_heads;
     const ptrdiff_t share = s->heads / s->kv_heads;
     const ptrdiff_t visible = s->causal ? LEAST(s->keys, s->queries) : s->keys;
-    const ptrdiff_t width = R(block_width)(visible);
+    const ptrdiff_t height = R(block_height)(s), width = R(block_width)(visible);
     const real *k = HEAD(s->k, b, kv), *v = HEAD(s->v, b, kv);
     real *const dk = HEAD(s->dk, b, kv), *const dv = HEAD(s->dv, b, kv);
     const size_t keys_size = R(packs)(s, visible, s->width);
     const size_t values_size = R(packs)(s, visible, s->value_width);
     char *const keys = R(memory)(
-        s, keys_size + values_size + (size_t)(3 * QUERIES * width) * sizeof(real));
+        s, keys_size + values_size + (size_t)(3 * height * width) * sizeof(real));
     if (!keys) return;
     char *const values = keys + keys_size;
-    real *const p = (real *)(values + values_size), *const ds = p + QUERIES * width;
-    real *const dropped = s->dropout > 0 ? ds + QUERIES * width : p;
+    real *const p = (real *)(values + values_size), *const ds = p + height * width;
+    real *const dropped = s->dropout > 0 ? ds + height * width : p;
     const uint32_t threshold = attention_threshold(s->dropout);
     const real factor = (real)(1 / (1 - s->dropout)), scale = (real)s->scale;
     const gemm_epilogue add = {1, 1, GEMM_IDENTITY, NULL, NULL};
@@ -251,8 +274,8 @@ static void R(attend_backward)(void *context, ptrdiff_t index) {
     R(pack_rows)(s, k, s->k.row, visible, s->width, keys);
     R(pack_rows)(s, v, s->v.row, visible, s->value_width, values);
     for (ptrdiff_t h = kv * share; h < (kv + 1) * share; h++)
-        for (ptrdiff_t q0 = 0; q0 < s->queries; q0 += QUERIES) {
-            const ptrdiff_t rows = LEAST(QUERIES, s->queries - q0);
+        for (ptrdiff_t q0 = 0; q0 < s->queries; q0 += height) {
+            const ptrdiff_t rows = LEAST(height, s->queries - q0);
             const ptrdiff_t end = s->causal ? LEAST(s->keys, q0 + rows) : s->keys;
             const real *const q = HEAD(s->q, b, h) + q0 * s->q.row;
             const real *const g = HEAD(s->g, b, h) + q0 * s->g.row;
@@ -278,8 +301,9 @@ static void R(attend_backward)(void *context, ptrdiff_t index) {
                 for (ptrdiff_t i = 0; i < rows; i++) {
                     real *const x = p + i * width, *const d = ds + i * width;
                     const ptrdiff_t seen = R(seen)(s, q0 + i, j0, count);
+                    const ptrdiff_t whole = R(whole_lanes)(x, seen);
                     const real lse = ((const real *)s->lse)[row0 + i], shift = delta[i];
-                    LUCID_LOOP for (ptrdiff_t j = 0; j < seen; j++)
+                    LUCID_LOOP for (ptrdiff_t j = 0; j < whole; j++)
                         x[j] = R(exp_negative)(x[j] - lse);
                     if (s->dropout > 0) {
                         const uint32_t key = attention_row_key(s->seed, (uint64_t)(row0 + i));
@@ -289,7 +313,7 @@ static void R(attend_backward)(void *context, ptrdiff_t index) {
                         R(row_dropout)(d, j0, seen, key, threshold, factor);
                         memset(kept + seen, 0, (size_t)(count - seen) * sizeof(real));
                     }
-                    LUCID_LOOP for (ptrdiff_t j = 0; j < seen; j++)
+                    LUCID_LOOP for (ptrdiff_t j = 0; j < whole; j++)
                         d[j] = scale * x[j] * (d[j] - shift);
                     memset(x + seen, 0, (size_t)(count - seen) * sizeof(real));
                     memset(d + seen, 0, (size_t)(count - seen) * sizeof(real));
@@ -314,3 +338,4 @@ static void R(attend_backward)(void *context, ptrdiff_t index) {
 #undef LANES
 #undef LEAST
 #undef HEAD
+#undef HALVE

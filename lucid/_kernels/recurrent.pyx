@@ -1,10 +1,11 @@
 """One layer of a recurrent network in one direction, over whole sequences, float32 and float64.
 
-Forward: the inputs of all steps are multiplied at once; then, step by step, the recurrent product
+Forward: the inputs of many steps are multiplied at once; then, step by step, the recurrent product
 is added to that, with weights packed once, and the cell (recurrent_real.h) turns the sums into
 activations and the new state while they are in the cache. Backward walks the steps the other way;
-what a step leaves is the gradient of its sums, from which, at the end, one product each makes the
-gradients of the weights and of the input.
+what a step leaves is the gradient of its sums, from which, after every so many steps, one product
+each makes the gradients of the weights and of the input. Both take as many steps at a time as have
+sums that stay in a cache meanwhile.
 
 The steps are phases (phases.h), and the hidden units are cut into blocks: one block is the products
 with the weights of its units and their part of the cell. So the threads wait for each other once
@@ -18,7 +19,7 @@ gradients.
 
 cimport numpy as cnp
 from libc.string cimport memcpy, memset
-from numpy cimport NPY_FLOAT, NPY_INTP, NPY_UINT8, ndarray
+from numpy cimport NPY_INTP, NPY_UINT8, ndarray
 
 from lucid._kernels.arrays cimport empty, ready
 from lucid._kernels.gemm cimport (
@@ -75,15 +76,16 @@ cdef enum:
     ROWS = 48                   # of a block, at most: enough to be busy multiplying, not loading
     WORTH_SHARING = 1 << 16     # multiplications of a step
     WORTH_PACKING = 4           # rows in all steps
+    STRETCH = 512               # rows of a stretch of steps, at least
 
 
 cdef struct layer:
-    # Step t has the rows starts[t] .. starts[t + 1]. Rows of gates have `width` numbers and are
-    # `stride` apart.
+    # Step t has the rows starts[t] .. starts[t + 1]; the stretch of begin .. end is walked. Rows of
+    # gates have `width` numbers and are `stride` apart.
     const gemm_engine* engine
     const cell_table* cells
     const Py_ssize_t* starts
-    Py_ssize_t itemsize, rows, steps, batch, inputs, hidden, projected, width, stride
+    Py_ssize_t itemsize, rows, steps, begin, end, batch, inputs, hidden, projected, width, stride
     int kind, gates
     bint reverse
     # A phase has blocks of `height` rows, `down` of them, times UNITS units or columns.
@@ -108,6 +110,7 @@ cdef layer described(
     s.kind, s.reverse = kind, reverse
     s.starts = <const Py_ssize_t*>cnp.PyArray_DATA(starts)
     s.steps = cnp.PyArray_SIZE(starts) - 1
+    s.begin, s.end = 0, s.steps
     s.rows = s.starts[s.steps]
     s.batch = s.starts[1] if s.steps else 0
     s.phases_per_step = 1 if w_hr is None else 2
@@ -137,6 +140,21 @@ cdef ndarray starts_of(ndarray x, ndarray sizes):
 cdef inline Py_ssize_t size_of(const layer* s, Py_ssize_t t) noexcept nogil:
     """The rows of step t; there are none before the first and after the last."""
     return s.starts[t + 1] - s.starts[t] if 0 <= t < s.steps else 0
+
+
+cdef inline Py_ssize_t rows_of(const layer* s) noexcept nogil:
+    """... of the steps that are walked."""
+    return s.starts[s.end] - s.starts[s.begin]
+
+
+cdef void next_stretch(layer* s, Py_ssize_t walked, bint backwards) noexcept nogil:
+    """Sets `begin` and `end` to the steps to be walked after so many others."""
+    s.begin = s.end = s.steps - walked if backwards else walked
+    while rows_of(s) < STRETCH and s.end - s.begin + walked < s.steps:
+        if backwards:
+            s.begin -= 1
+        else:
+            s.end += 1
 
 
 cdef inline char* at(const void* start, Py_ssize_t elements, Py_ssize_t itemsize) noexcept nogil:
@@ -184,6 +202,11 @@ cdef inline void* data(ndarray x) noexcept:
 cdef ndarray matrix(Py_ssize_t rows, Py_ssize_t columns, ndarray like):
     cdef cnp.npy_intp[2] shape = [rows, columns]
     return empty(2, shape, cnp.PyArray_TYPE(like))
+
+
+cdef ndarray vector(Py_ssize_t size, ndarray like):
+    cdef cnp.npy_intp shape = size
+    return empty(1, &shape, cnp.PyArray_TYPE(like))
 
 
 cdef ndarray outputs(const layer* s, ndarray x, bint by_sequence):
@@ -276,7 +299,7 @@ cdef inline gemm_epilogue finish(bint accumulate, const void* bias) noexcept nog
 
 
 cdef struct block:
-    # Rows first .. last of step t, the `index`-th block of columns left .. right.
+    # Rows first .. last of step t, if walked; the `index`-th block of columns left .. right.
     Py_ssize_t t, first, last, index, left, right
 
 
@@ -287,7 +310,7 @@ cdef inline block block_of(
     found.t = t
     found.index = number // s.down
     found.first = number % s.down * s.height
-    found.last = min(found.first + s.height, size_of(s, t))
+    found.last = min(found.first + s.height, size_of(s, t)) if s.begin <= t < s.end else 0
     found.left = found.index * UNITS
     found.right = min(found.left + UNITS, columns)
     return found
@@ -326,7 +349,7 @@ cdef void run(
 ) noexcept nogil:
     """All phases; they take some `depth` multiplications for each number of the gates."""
     cdef Py_ssize_t members = num_threads()
-    cdef double multiplications = <double>s.rows * s.width * depth
+    cdef double multiplications = <double>rows_of(s) * s.width * depth
     if <double>s.batch * s.width * s.projected < WORTH_SHARING:
         members = 1
     run_phases(
@@ -346,6 +369,7 @@ cdef struct forward_pass:
     const void* state_bias
     # What the steps start from: of all of them if `keep`, else of the present and the next one.
     char* before
+    # ... of all of them if `keep`, else of those that are walked.
     char* gates
     char* recurrent
     char* extra
@@ -360,20 +384,27 @@ cdef inline char* state_before(const forward_pass* f, Py_ssize_t t) noexcept nog
     return at(f.before, row * s.projected, s.itemsize)
 
 
+cdef inline char* gates_from(const forward_pass* f, Py_ssize_t t) noexcept nogil:
+    cdef const layer* s = &f.s
+    cdef Py_ssize_t row = s.starts[t] - (0 if f.keep else s.starts[s.begin])
+    return at(f.gates, row * s.stride, s.itemsize)
+
+
 cdef inline Py_ssize_t following(const layer* s, Py_ssize_t t) noexcept nogil:
     return t - 1 if s.reverse else t + 1
 
 
 cdef void begin_forward(const forward_pass* f, Py_ssize_t number) noexcept nogil:
-    """Packs weights and multiplies the inputs of all steps."""
+    """Packs weights, if these are the first steps, and multiplies the inputs."""
     cdef const layer* s = &f.s
-    cdef Py_ssize_t part = number % s.down, gate
+    cdef Py_ssize_t part = number % s.down, gate, rows = rows_of(s)
+    cdef const char* x = at(f.x, s.starts[s.begin] * s.inputs, s.itemsize)
     cdef block b
     cdef gemm_epilogue add
     b.index = number // s.down
-    b.first, b.last = s.rows * part // s.down, s.rows * (part + 1) // s.down
+    b.first, b.last = rows * part // s.down, rows * (part + 1) // s.down
     b.left, b.right = b.index * UNITS, min((b.index + 1) * UNITS, s.hidden)
-    if part == 0:
+    if part == 0 and (s.end == s.steps if s.reverse else s.begin == 0):
         pack(s, &f.from_state, b.index)
         pack(s, &f.projection, b.index)
     if is_empty(b):
@@ -381,8 +412,8 @@ cdef void begin_forward(const forward_pass* f, Py_ssize_t number) noexcept nogil
     for gate in range(s.gates):
         add = finish(False, at(f.input_bias, gate * s.hidden + b.left, s.itemsize))
         multiply(
-            s, &b, f.x, s.inputs, &f.from_input, gate, at(f.gates, gate * s.hidden, s.itemsize),
-            s.stride, &add)
+            s, &b, x, s.inputs, &f.from_input, gate,
+            at(gates_from(f, s.begin), gate * s.hidden, s.itemsize), s.stride, &add)
 
 
 cdef void forward_block(void* context, Py_ssize_t phase, Py_ssize_t number) noexcept nogil:
@@ -396,7 +427,7 @@ cdef void forward_block(void* context, Py_ssize_t phase, Py_ssize_t number) noex
 cdef void forward_step(const forward_pass* f, Py_ssize_t phase, Py_ssize_t number) noexcept nogil:
     cdef const layer* s = &f.s
     cdef Py_ssize_t size = s.itemsize, i = phase // s.phases_per_step, gate
-    cdef Py_ssize_t t = s.steps - 1 - i if s.reverse else i, after = following(s, t)
+    cdef Py_ssize_t t = s.end - 1 - i if s.reverse else s.begin + i, after = following(s, t)
     cdef bint projecting = phase % s.phases_per_step == 1
     cdef block b = block_of(s, t, number, s.projected if projecting else s.hidden)
     cdef char* out = at_step(s, &f.y, t)
@@ -410,7 +441,7 @@ cdef void forward_step(const forward_pass* f, Py_ssize_t phase, Py_ssize_t numbe
     else:
         memset(&step, 0, sizeof(cell_step))
         step.hidden, step.stride = s.hidden, s.stride
-        step.gates = at(f.gates, s.starts[t] * s.stride, size)
+        step.gates = gates_from(f, t)
         step.recurrent, step.c, step.h_before = f.recurrent, f.c, state_before(f, t)
         if s.kind == LSTM:
             step.c_before = at(f.extra, s.starts[t] * s.hidden, size)
@@ -451,7 +482,8 @@ def forward(
     s[0] = described(kind, x, w_ih, w_hh, w_hr, starts, reverse)
     cdef ndarray y = outputs(s, x, by_sequence), h = state_from(h0, x, s.batch, s.projected)
     cdef ndarray c = state_from(c0, x, s.batch, s.hidden) if kind == LSTM else None
-    cdef ndarray gates = matrix(s.rows, s.stride, x)
+    cdef ndarray gates = matrix(
+        s.rows if keep else min(s.rows, STRETCH + s.batch), s.stride, x)
     cdef ndarray before = matrix(s.rows if keep else 2 * s.batch, s.projected, x)
     cdef ndarray extra = None, recurrent = None, whole = None
     if keep and (kind == LSTM or kind == GRU):
@@ -475,13 +507,18 @@ def forward(
         f.from_state.at_a_time = s.engine.packed_size(1, 1) // s.itemsize
     cdef block b
     cdef void* last_state = data(h)
-    cdef Py_ssize_t t
+    cdef Py_ssize_t t, walked = 0
     with nogil:
         b.left, b.right = 0, s.projected
         for t in range(s.steps):  # sequences that begin with this step
             b.first, b.last = size_of(s, t + 1 if reverse else t - 1), size_of(s, t)
             copy(s, &b, b.last, last_state, s.projected, state_before(&f, t), s.projected)
-        run(s, forward_block, &f, 1 + s.steps * s.phases_per_step, s.inputs + s.projected)
+        while walked < s.steps:
+            next_stretch(s, walked, reverse)
+            walked += s.end - s.begin
+            run(
+                s, forward_block, &f, 1 + (s.end - s.begin) * s.phases_per_step,
+                s.inputs + s.projected)
         for t in range(s.steps):  # ... that end with it
             b.first, b.last = size_of(s, following(s, t)), size_of(s, t)
             copy(s, &b, b.last, at_step(s, &f.y, t), f.y.row, last_state, s.projected)
@@ -505,6 +542,7 @@ cdef struct backward_pass:
     char* gates
     char* before
     char* extra
+    # Of the steps that are walked.
     char* d_input
     char* d_recurrent
 
@@ -519,21 +557,20 @@ cdef void add_outputs(const backward_pass* f, const block* b) noexcept nogil:
             at(gy, row * f.gy.row + b.left, s.itemsize), b.right - b.left)
 
 
-cdef void backward_block(void* context, Py_ssize_t phase, Py_ssize_t number) noexcept nogil:
+cdef void begin_backward(void* context, Py_ssize_t _phase, Py_ssize_t number) noexcept nogil:
     cdef const backward_pass* f = <const backward_pass*>context
-    if phase > 0:
-        backward_step(f, phase - 1, number)
-    elif number % f.s.down == 0:
+    if number % f.s.down == 0:
         pack(&f.s, &f.to_state, number // f.s.down)
         pack(&f.s, &f.projection, number // f.s.down)
 
 
-cdef void backward_step(const backward_pass* f, Py_ssize_t phase, Py_ssize_t number) noexcept nogil:
+cdef void backward_step(void* context, Py_ssize_t phase, Py_ssize_t number) noexcept nogil:
     """The gradient of a step's h from the step walked before, and then that of its sums."""
+    cdef const backward_pass* f = <const backward_pass*>context
     cdef const layer* s = &f.s
     cdef Py_ssize_t size = s.itemsize, i = phase // s.phases_per_step
-    cdef Py_ssize_t t = i if s.reverse else s.steps - 1 - i
-    cdef Py_ssize_t start = s.starts[t] if 0 <= t < s.steps else 0
+    cdef Py_ssize_t t = s.begin + i if s.reverse else s.end - 1 - i
+    cdef Py_ssize_t start = s.starts[t] if s.begin <= t < s.end else 0, origin = s.starts[s.begin]
     cdef Py_ssize_t part = phase % s.phases_per_step
     cdef block b
     cdef cell_step step
@@ -542,8 +579,8 @@ cdef void backward_step(const backward_pass* f, Py_ssize_t phase, Py_ssize_t num
         b = block_of(s, following(s, t), number, s.projected)
         if not is_empty(b):
             multiply(
-                s, &b, at(f.d_recurrent, s.starts[b.t] * s.stride, size), s.stride, &f.to_state, 0,
-                f.dh, s.projected, &accumulate)
+                s, &b, at(f.d_recurrent, (s.starts[b.t] - origin) * s.stride, size), s.stride,
+                &f.to_state, 0, f.dh, s.projected, &accumulate)
         b = block_of(s, t, number, s.projected)
         if not is_empty(b):
             add_outputs(f, &b)
@@ -565,8 +602,8 @@ cdef void backward_step(const backward_pass* f, Py_ssize_t phase, Py_ssize_t num
     step.h_before = at(f.before, start * s.projected, size)
     step.c_before = step.candidate = at(f.extra, start * s.hidden, size)
     step.out = at(f.whole, start * s.hidden, size)
-    step.d_input = at(f.d_input, start * s.stride, size)
-    step.d_recurrent = at(f.d_recurrent, start * s.stride, size)
+    step.d_input = at(f.d_input, (start - origin) * s.stride, size)
+    step.d_recurrent = at(f.d_recurrent, (start - origin) * s.stride, size)
     s.cells.backward[s.kind](&step, b.first, b.last, b.left, b.right)
 
 
@@ -588,8 +625,10 @@ def backward(
     cdef Py_ssize_t width = s.width, stride = s.stride
     cdef ndarray dh = state_from(gh, x, s.batch, s.projected)
     cdef ndarray dc = state_from(gc, x, s.batch, s.hidden) if kind == LSTM else None
-    cdef ndarray d_input = matrix(s.rows, stride, x)
-    cdef ndarray d_recurrent = matrix(s.rows, stride, x) if kind == GRU else d_input
+    cdef ndarray d_input = matrix(min(s.rows, STRETCH + s.batch), stride, x)
+    cdef ndarray d_recurrent = d_input
+    if kind == GRU:
+        d_recurrent = matrix(min(s.rows, STRETCH + s.batch), stride, x)
     cdef ndarray gx = None, gw_ih = None, gw_hh = None, gw_hr = None, gb_ih = None, gb_hh = None
     cdef ndarray d_whole = None, d_projected = None, whole = None
     if w_hr is not None:
@@ -607,51 +646,78 @@ def backward(
     cdef ndarray _weights = room_for_packed(s, &f.to_state), _projection
     if w_hr is not None:
         _projection = room_for_packed(s, &f.projection)
-    with nogil:
-        run(s, backward_block, &f, 1 + s.steps * s.phases_per_step + 1, s.projected)
-
     if need_x:
         gx = empty(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), number)
-        product(s, s.rows, s.inputs, width, d_input, stride, 1, w_ih, gx)
     if need_weights:
         gw_ih, gw_hh = matrix(width, s.inputs, x), matrix(width, s.projected, x)
-        product(s, width, s.inputs, s.rows, d_input, 1, stride, x, gw_ih)
-        product(s, width, s.projected, s.rows, d_recurrent, 1, stride, before, gw_hh)
         if w_hr is not None:
             gw_hr = matrix(s.projected, s.hidden, x)
-            product(s, s.projected, s.hidden, s.rows, d_projected, 1, s.projected, whole, gw_hr)
     if need_biases:
-        gb_ih = column_sums(s, d_input)
-        gb_hh = gb_ih.copy() if kind != GRU else column_sums(s, d_recurrent)
+        gb_ih, gb_hh = vector(width, x), vector(width, x)
+    cdef const char* inputs = <const char*>data(x)
+    cdef char* to_x = <char*>data(gx)
+    cdef const void* from_input = data(w_ih)
+    cdef void* to_w_ih = data(gw_ih)
+    cdef void* to_w_hh = data(gw_hh)
+    cdef void* to_w_hr = data(gw_hr)
+    cdef void* to_b_ih = data(gb_ih)
+    cdef void* to_b_hh = data(gb_hh)
+    cdef Py_ssize_t first, rows, walked = 0
+    cdef gemm_epilogue add
+    with nogil:
+        run(s, begin_backward, &f, 1, 0)
+        while True:
+            next_stretch(s, walked, not reverse)
+            first, rows = s.starts[s.begin], rows_of(s)
+            # The last phase is the way back to the h that these steps start from.
+            run(s, backward_step, &f, (s.end - s.begin) * s.phases_per_step + 1, s.projected)
+            if need_x:
+                product(
+                    s, rows, s.inputs, width, f.d_input, stride, 1, from_input,
+                    at(to_x, first * s.inputs, s.itemsize), NULL)
+            add = finish(walked > 0, NULL)
+            if need_weights:
+                product(
+                    s, width, s.inputs, rows, f.d_input, 1, stride,
+                    at(inputs, first * s.inputs, s.itemsize), to_w_ih, &add)
+                product(
+                    s, width, s.projected, rows, f.d_recurrent, 1, stride,
+                    at(f.before, first * s.projected, s.itemsize), to_w_hh, &add)
+            if need_biases:
+                sum_columns(s, rows, f.d_input, to_b_ih, &add)
+                if kind == GRU:
+                    sum_columns(s, rows, f.d_recurrent, to_b_hh, &add)
+            walked += s.end - s.begin
+            if walked == s.steps:
+                break
+        if need_biases and kind != GRU:
+            memcpy(to_b_hh, to_b_ih, width * s.itemsize)
+        if need_weights and f.d_projected:
+            product(
+                s, s.projected, s.hidden, s.rows, f.d_projected, 1, s.projected, f.whole,
+                to_w_hr, NULL)
     return gx, dh, dc, gw_ih, gw_hh, gb_ih, gb_hh, gw_hr
 
 
 cdef void product(
-    const layer* s, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, ndarray a, Py_ssize_t a_stride,
-    Py_ssize_t a_depth, ndarray b, ndarray out
-) noexcept:
+    const layer* s, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const void* a, Py_ssize_t a_stride,
+    Py_ssize_t a_depth, const void* b, void* out, const gemm_epilogue* epilogue
+) noexcept nogil:
     """out = a b, of which b lies row by row."""
-    cdef gemm_operand left = strided(cnp.PyArray_DATA(a), a_stride, a_depth)
-    cdef gemm_operand right = strided(cnp.PyArray_DATA(b), 1, n)
-    cdef void* to = cnp.PyArray_DATA(out)
-    with nogil:
-        s.engine.product(m, n, k, &left, &right, to, n, NULL)
+    cdef gemm_operand left = strided(a, a_stride, a_depth), right = strided(b, 1, n)
+    s.engine.product(m, n, k, &left, &right, out, n, epilogue)
 
 
-cdef ndarray column_sums(const layer* s, ndarray x):
+cdef void sum_columns(
+    const layer* s, Py_ssize_t rows, const void* x, void* out, const gemm_epilogue* epilogue
+) noexcept nogil:
     """The sums of the columns: a product with a row of ones."""
     cdef float one_f32 = 1
     cdef double one_f64 = 1
-    cdef int number = cnp.PyArray_TYPE(x)
-    cdef cnp.npy_intp columns = s.width
     cdef gemm_operand ones = strided(
-        <const void*>&one_f32 if number == NPY_FLOAT else <const void*>&one_f64, 0, 0)
-    cdef gemm_operand right = strided(cnp.PyArray_DATA(x), 1, s.stride)
-    cdef ndarray out = empty(1, &columns, number)
-    cdef void* to = cnp.PyArray_DATA(out)
-    with nogil:
-        s.engine.product(1, columns, s.rows, &ones, &right, to, columns, NULL)
-    return out
+        <const void*>&one_f32 if s.itemsize == sizeof(float) else <const void*>&one_f64, 0, 0)
+    cdef gemm_operand right = strided(x, 1, s.stride)
+    s.engine.product(1, s.width, rows, &ones, &right, out, s.width, epilogue)
 
 
 cdef struct visits:

@@ -87,6 +87,9 @@ CASES = [
     (4, 7, 97, 0, None),
     (4, 66, 5, 0, [4, 4, 2, 1, 1]),
     (4, 5, 53, 0, [6] * 2 + [3] * 47 + [1] * 4),
+    # more rows than wait for a product
+    (3, 6, 203, 0, None),
+    (3, 5, 300, 0, [6] * 250 + [5] * 20 + [2] * 30),
 ]
 
 
@@ -100,7 +103,7 @@ def test_as_in_recorded_operations(rng, case, kind, reverse, dtype):
 
 @pytest.mark.parametrize(
     "case",
-    [(3, 70, 2, 1, None), (3, 70, 5, 65, None), (3, 9, 50, 4, None), (3, 70, 3, 66, [3, 2, 2])],
+    [(3, 70, 2, 1, None), (3, 70, 5, 65, None), (3, 9, 203, 4, None), (3, 70, 3, 66, [3, 2, 2])],
     ids=str,
 )
 @pytest.mark.parametrize("reverse", [False, True])
@@ -163,7 +166,7 @@ def test_gradients_of_another_dtype_lying_batch_first(rng, given, dtype):
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
-@pytest.mark.parametrize("case", [(16, 200, 1), (16, 200, 8), (8, 130, 100)], ids=str)
+@pytest.mark.parametrize("case", [(16, 200, 1), (16, 200, 8), (8, 130, 150)], ids=str)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_same_bits_for_any_number_of_threads(rng, kind, case, dtype):
     arrays, _ = problem(rng, kind, *case)
