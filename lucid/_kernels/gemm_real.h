@@ -114,36 +114,48 @@ ALWAYS_INLINE vec REAL_NAME(load_panel)(const real *from, ptrdiff_t count) {
 
 /* ---- The tile ------------------------------------------------------------------------------- */
 
-/* The epilogue as one depth block sees it. */
-#define finish REAL_NAME(finish)
+/* What a row of tiles over one depth block has in common: how a and b lie, where c and the row are,
+ * and what to do with the sums (nothing, if they are final). */
+#define pass REAL_NAME(pass)
 typedef struct {
+    ptrdiff_t depth, a_stride, a_depth, b_depth, b_panel, c_stride; /* b_panel: to the next one */
+    real *c;
+    ptrdiff_t row;
+    int final, add, relu;
     real alpha;
-    int add, relu;
     const real *row_bias, *column_bias;
-} finish;
+} pass;
 
-#define EACH                          \
-    _Pragma("GCC unroll 12")          \
-    for (int i = 0; i < rows; i++)    \
-        _Pragma("GCC unroll 2")       \
-        for (int v = 0; v < vecs; v++)
+#define EACH_ROW _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++)
+#define EACH_VECTOR _Pragma("GCC unroll 2") for (int v = 0; v < vecs; v++)
+#define EACH EACH_ROW EACH_VECTOR
 
-/* c(0..rows, 0..columns) from a(i, p) = a[i * a_stride + p * a_depth] and b(p, j) =
- * b[p * b_depth + j]. Without masks, b has `vecs` whole vectors to read. */
-ALWAYS_INLINE void REAL_NAME(tile)(const int rows, const int vecs, ptrdiff_t depth, const real *a,
-                                   ptrdiff_t a_stride, ptrdiff_t a_depth, const real *b,
-                                   ptrdiff_t b_depth, real *c, ptrdiff_t c_stride,
-                                   ptrdiff_t columns, const finish *f, ptrdiff_t row,
-                                   ptrdiff_t column) {
-    const ptrdiff_t last = columns - (vecs - 1) * LANES;
+/* Makes a pointer unknown to the compiler. Otherwise it would keep the addresses of all rows on the
+ * stack, from one use to the next: while a tile's stores wait for its sums, not many others fit into
+ * the store queue, and the next tile has to wait with them. */
+#define HIDE(pointer) __asm__("" : "+r"(pointer))
+
+/* c(s->row.., column..), of the last vector only the first `last` lanes, from a(i, p) =
+ * a[i * a_stride + p * a_depth] and b(p, j) = b[p * b_depth + j]. Without masks, b has `vecs` whole
+ * vectors to read. */
+ALWAYS_INLINE void REAL_NAME(tile)(const int rows, const int vecs, const ptrdiff_t last,
+                                   const ptrdiff_t a_stride, const pass *s, const real *a,
+                                   const real *b, ptrdiff_t column) {
+    const ptrdiff_t depth = s->depth, a_depth = s->a_depth, b_depth = s->b_depth;
+    const ptrdiff_t c_stride = s->c_stride;
+    real *const c = s->c + s->row * c_stride + column, *to = c;
 #define COUNT (v + 1 < vecs ? LANES : last)
     vec t[ROWS][2];
     EACH t[i][v] = (vec){0};
     if (depth > 64) /* in time for the end */
-        EACH __builtin_prefetch(c + i * c_stride + v * LANES, 1);
+        EACH_ROW {
+            EACH_VECTOR __builtin_prefetch(to + v * LANES, 1);
+            to += c_stride;
+            HIDE(to);
+        }
     /* Three rows share a base: more pointers than that would not fit into the registers. */
     const real *base[4] = {a, a + 3 * a_stride, a + 6 * a_stride, a + 9 * a_stride};
-    for (ptrdiff_t p = 0; p < depth; p++) {
+    for (ptrdiff_t p = depth; p > 0; p--) {
         vec x[2];
         _Pragma("GCC unroll 2")
         for (int v = 0; v < vecs; v++) x[v] = REAL_NAME(load_panel)(b + v * LANES, COUNT);
@@ -162,39 +174,64 @@ ALWAYS_INLINE void REAL_NAME(tile)(const int rows, const int vecs, ptrdiff_t dep
         b += b_depth;
     }
 
-    if (f->alpha != 1) EACH t[i][v] *= f->alpha;
-    if (f->add) EACH t[i][v] += REAL_NAME(load)(c + i * c_stride + v * LANES, COUNT);
-    if (f->row_bias) EACH t[i][v] += f->row_bias[row + i];
-    if (f->column_bias) {
-        vec bias[2];
-        for (int v = 0; v < vecs; v++)
-            bias[v] = REAL_NAME(load)(f->column_bias + column + v * LANES, COUNT);
-        EACH t[i][v] += bias[v];
+    if (!s->final) {
+        if (s->alpha != 1) EACH t[i][v] *= s->alpha;
+        if (s->add) {
+            to = c;
+            EACH_ROW {
+                EACH_VECTOR t[i][v] += REAL_NAME(load)(to + v * LANES, COUNT);
+                to += c_stride;
+                HIDE(to);
+            }
+        }
+        if (s->row_bias) {
+            const real *bias = s->row_bias + s->row;
+            HIDE(bias);
+            EACH t[i][v] += bias[i];
+        }
+        if (s->column_bias) {
+            vec bias[2];
+            for (int v = 0; v < vecs; v++)
+                bias[v] = REAL_NAME(load)(s->column_bias + column + v * LANES, COUNT);
+            EACH t[i][v] += bias[v];
+        }
+        if (s->relu) EACH t[i][v] = (vec)((vec_bits)t[i][v] & ~(t[i][v] < 0)); /* NaN stays NaN */
     }
-    if (f->relu) EACH t[i][v] = (vec)((vec_bits)t[i][v] & ~(t[i][v] < 0)); /* NaN stays NaN */
-    EACH REAL_NAME(store)(c + i * c_stride + v * LANES, t[i][v], COUNT);
+    to = c;
+    EACH_ROW {
+        EACH_VECTOR REAL_NAME(store)(to + v * LANES, t[i][v], COUNT);
+        to += c_stride;
+        HIDE(to);
+    }
 #undef COUNT
 }
 
+#undef EACH_ROW
+#undef EACH_VECTOR
 #undef EACH
+#undef HIDE
 
-#define TILE_ARGUMENTS                                                                         \
-    ptrdiff_t depth, const real *a, ptrdiff_t a_stride, ptrdiff_t a_depth, const real *b,      \
-        ptrdiff_t b_depth, real *c, ptrdiff_t c_stride, ptrdiff_t columns, const finish *f,    \
-        ptrdiff_t row, ptrdiff_t column
-#define TILE(rows, vecs)                                                                       \
-    static void REAL_NAME(LUCID_JOIN(LUCID_JOIN(packed, rows), vecs))(TILE_ARGUMENTS) {        \
-        REAL_NAME(tile)(rows, vecs, depth, a, 1, a_depth, b, b_depth, c, c_stride, columns, f, \
-                        row, column);                                                          \
-    }                                                                                          \
-    static void REAL_NAME(LUCID_JOIN(LUCID_JOIN(strided, rows), vecs))(TILE_ARGUMENTS) {       \
-        REAL_NAME(tile)(rows, vecs, depth, a, a_stride, a_depth, b, b_depth, c, c_stride,      \
-                        columns, f, row, column);                                              \
+/* One tile of 1 or 2 vectors, or (3) a row of whole ones. */
+#define TILE_ARGUMENTS \
+    const pass *s, const real *a, const real *b, ptrdiff_t column, ptrdiff_t columns
+#define TILE(kind, rows, stride)                                                        \
+    static void REAL_NAME(LUCID_JOIN(LUCID_JOIN(kind, rows), 1))(TILE_ARGUMENTS) {      \
+        REAL_NAME(tile)(rows, 1, columns, stride, s, a, b, column);                     \
+    }                                                                                   \
+    static void REAL_NAME(LUCID_JOIN(LUCID_JOIN(kind, rows), 2))(TILE_ARGUMENTS) {      \
+        REAL_NAME(tile)(rows, 2, columns - LANES, stride, s, a, b, column);             \
+    }                                                                                   \
+    static void REAL_NAME(LUCID_JOIN(LUCID_JOIN(kind, rows), 3))(TILE_ARGUMENTS) {      \
+        for (const ptrdiff_t end = column + columns; column < end; column += COLUMNS) { \
+            REAL_NAME(tile)(rows, 2, LANES, stride, s, a, b, column);                   \
+            b += s->b_panel;                                                            \
+        }                                                                               \
     }
-#define TILES(rows) TILE(rows, 1) TILE(rows, 2)
+#define TILES(rows) TILE(packed, rows, 1) TILE(strided, rows, s->a_stride)
 #define ENTRIES(kind, rows)                                        \
     {REAL_NAME(LUCID_JOIN(LUCID_JOIN(kind, rows), 1)),             \
-     REAL_NAME(LUCID_JOIN(LUCID_JOIN(kind, rows), 2))}
+     REAL_NAME(LUCID_JOIN(LUCID_JOIN(kind, rows), 2)),             \
+     REAL_NAME(LUCID_JOIN(LUCID_JOIN(kind, rows), 3))}
 #if ROWS == 12
 #define FOR_ROWS(DO) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12)
 #elif ROWS == 6
@@ -204,10 +241,10 @@ ALWAYS_INLINE void REAL_NAME(tile)(const int rows, const int vecs, ptrdiff_t dep
 #endif
 FOR_ROWS(TILES)
 
-/* [a has unit stride][rows - 1][vectors - 1] */
+/* [a has unit stride][rows - 1][which of the three] */
 #define STRIDED(rows) ENTRIES(strided, rows),
 #define PACKED(rows) ENTRIES(packed, rows),
-static void (*const REAL_NAME(tiles)[2][ROWS][2])(TILE_ARGUMENTS) = {
+static void (*const REAL_NAME(tiles)[2][ROWS][3])(TILE_ARGUMENTS) = {
     {FOR_ROWS(STRIDED)},
     {FOR_ROWS(PACKED)},
 };
@@ -348,16 +385,18 @@ static void REAL_NAME(tile_block)(const product *g, ptrdiff_t top, ptrdiff_t bot
     const ptrdiff_t chunk = panels > 0 ? panels * COLUMNS : COLUMNS;
     const ptrdiff_t whole = left + (right - left) / COLUMNS * COLUMNS;
 
+    pass s = {.a_stride = 1, .a_depth = ROWS, .c_stride = g->c_stride, .c = g->c, .alpha = 1};
+    if (!pack_a) s.a_stride = a->free_stride, s.a_depth = a->depth_stride;
     for (ptrdiff_t p = 0; p < g->k; p += step) {
         const ptrdiff_t depth = REAL_NAME(least)(step, g->k - p);
-        finish f = {1, p > 0, 0, NULL, NULL};
+        s.depth = depth, s.add = p > 0, s.final = !e && p == 0;
         if (e) {
-            f.alpha = (real)e->alpha;
-            f.add |= e->accumulate;
+            s.alpha = (real)e->alpha;
+            s.add |= e->accumulate;
             if (p + depth == g->k) {
-                f.row_bias = e->row_bias;
-                f.column_bias = e->column_bias;
-                f.relu = e->activation == GEMM_RELU;
+                s.row_bias = e->row_bias;
+                s.column_bias = e->column_bias;
+                s.relu = e->activation == GEMM_RELU;
             }
         }
         if (pack_a)
@@ -367,30 +406,28 @@ static void REAL_NAME(tile_block)(const product *g, ptrdiff_t top, ptrdiff_t bot
         for (ptrdiff_t first = left, end; first < right; first = end) {
             end = first < whole ? REAL_NAME(least)(whole, first + chunk) : right;
             const real *panel = b_panel;
-            ptrdiff_t b_depth = COLUMNS, next = depth; /* panel to panel, per column */
+            s.b_depth = COLUMNS, s.b_panel = COLUMNS * depth;
             if (g->packed) {
                 panel = g->packed +
                         REAL_NAME(packed_at)(g->packed_n, first - g->packed_left, p, depth);
             } else if (pack_b || (!MASKS && (end - first) % LANES)) {
                 REAL_NAME(pack)(b, first, end - first, p, depth, COLUMNS, b_panel);
             } else {
-                b_depth = b->depth_stride, next = 1;
-                panel = (const real *)b->data + first + p * b_depth;
+                s.b_depth = b->depth_stride, s.b_panel = COLUMNS;
+                panel = (const real *)b->data + first + p * s.b_depth;
             }
-            for (ptrdiff_t i = 0; i < tall; i += height) {
+            const int which = first < whole ? 2 : end - first > LANES;
+            const real *from = a_block;
+            ptrdiff_t next = ROWS * depth;
+            if (!pack_a) {
+                from = (const real *)a->data + top * s.a_stride + p * s.a_depth;
+                next = height * s.a_stride;
+            }
+            for (ptrdiff_t i = 0; i < tall; i += height, from += next) {
                 const ptrdiff_t rows = REAL_NAME(least)(height, tall - i);
-                const real *from = a_block + i / height * ROWS * depth;
-                ptrdiff_t a_stride = 1, a_depth = ROWS;
-                if (!pack_a) {
-                    a_stride = a->free_stride, a_depth = a->depth_stride;
-                    from = (const real *)a->data + (top + i) * a_stride + p * a_depth;
-                }
-                for (ptrdiff_t j = first; j < end; j += COLUMNS) {
-                    const ptrdiff_t columns = REAL_NAME(least)(COLUMNS, end - j);
-                    REAL_NAME(tiles)[a_stride == 1][rows - 1][columns > LANES](
-                        depth, from, a_stride, a_depth, panel + (j - first) * next, b_depth,
-                        g->c + (top + i) * g->c_stride + j, g->c_stride, columns, &f, top + i, j);
-                }
+                s.row = top + i;
+                REAL_NAME(tiles)[s.a_stride == 1][rows - 1][which](&s, from, panel, first,
+                                                                   end - first);
             }
         }
     }
@@ -720,5 +757,5 @@ static const gemm_engine REAL_NAME(engine) = {
 #undef part_at
 #undef part_bits
 #undef part_bits_at
-#undef finish
+#undef pass
 #undef product
