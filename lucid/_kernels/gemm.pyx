@@ -141,18 +141,22 @@ cdef struct stack:
 
 cdef void stack_task(void* context, Py_ssize_t task) noexcept nogil:
     cdef const stack* s = <const stack*>context
-    cdef Py_ssize_t index, rest
-    cdef matrix a, b
+    cdef gemm_operand left = strided(s.a.data, s.a.row_stride, s.a.column_stride)
+    cdef gemm_operand right = strided(s.b.data, s.b.column_stride, s.b.row_stride)
+    cdef Py_ssize_t index, rest, a_offset, b_offset
     cdef int d
     for index in range(task * s.per_task, min((task + 1) * s.per_task, s.count)):
-        a = s.a
-        b = s.b
         rest = index
+        a_offset = b_offset = 0
         for d in range(s.ndim - 1, -1, -1):
-            a.data += rest % s.shape[d] * s.a_stride[d]
-            b.data += rest % s.shape[d] * s.b_stride[d]
+            a_offset += rest % s.shape[d] * s.a_stride[d]
+            b_offset += rest % s.shape[d] * s.b_stride[d]
             rest //= s.shape[d]
-        multiply(s.engine, a, b, s.c + index * s.c_step, NULL)
+        left.data = s.a.data + a_offset
+        right.data = s.b.data + b_offset
+        s.engine.product(
+            s.a.rows, s.b.columns, s.a.columns, &left, &right, s.c + index * s.c_step,
+            s.b.columns, NULL)
 
 
 cdef ndarray stacked(const gemm_engine* engine, ndarray a, ndarray b):

@@ -29,7 +29,12 @@
 #define ROWS 4 /* 8 of 16; without FMA a product needs one for itself */
 #endif
 #define DEPTH (sizeof(real) == 8 && LUCID_VBYTES == 64 ? 192 : 256) /* panels that fit into L1 */
-#define BLOCK_ROWS ((384 << 10) / (ptrdiff_t)(DEPTH * sizeof(real)))
+/* Of a packed panel of a, per step of the depth. Without broadcasts the number of instructions is
+ * the limit, so there each element is packed as often as a vector has lanes. The block is of whole
+ * panels. */
+#define WIDTH (ROWS == 4 ? ROWS * LANES : ROWS)
+#define BLOCK_BYTES (384 << 10)
+#define BLOCK_ROWS (BLOCK_BYTES / (ptrdiff_t)(DEPTH * WIDTH * sizeof(real)) * ROWS)
 #define CHUNK_BYTES (384 << 10)
 #define DIRECT_BYTES (24 << 10)
 #define PACKED_BYTES (16 << 20)
@@ -63,7 +68,7 @@ typedef real part_at __attribute__((vector_size(16), aligned(sizeof(real)), may_
 typedef bits part_bits __attribute__((vector_size(16)));
 typedef bits part_bits_at __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
 
-_Static_assert((BLOCK_ROWS + COLUMNS) * DEPTH * sizeof(real) <= GEMM_SCRATCH_BYTES, "scratch");
+_Static_assert(BLOCK_BYTES + COLUMNS * DEPTH * sizeof(real) <= GEMM_SCRATCH_BYTES, "scratch");
 
 ALWAYS_INLINE ptrdiff_t REAL_NAME(least)(ptrdiff_t x, ptrdiff_t y) { return x < y ? x : y; }
 
@@ -114,87 +119,122 @@ ALWAYS_INLINE vec REAL_NAME(load_panel)(const real *from, ptrdiff_t count) {
 
 /* ---- The tile ------------------------------------------------------------------------------- */
 
-/* The epilogue as one depth block sees it. */
-#define finish REAL_NAME(finish)
+/* What a row of tiles over one depth block has in common: how a and b lie, where c and the row are,
+ * and what to do with the sums (nothing, if they are final). */
+#define pass REAL_NAME(pass)
 typedef struct {
+    ptrdiff_t depth, a_stride, a_depth, b_depth, b_panel, c_stride; /* b_panel: to the next one */
+    real *c;
+    ptrdiff_t row;
+    int final, add, relu;
     real alpha;
-    int add, relu;
     const real *row_bias, *column_bias;
-} finish;
+} pass;
 
-#define EACH                          \
-    _Pragma("GCC unroll 12")          \
-    for (int i = 0; i < rows; i++)    \
-        _Pragma("GCC unroll 2")       \
-        for (int v = 0; v < vecs; v++)
+#define EACH_ROW _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++)
+#define EACH_VECTOR _Pragma("GCC unroll 2") for (int v = 0; v < vecs; v++)
+#define EACH EACH_ROW EACH_VECTOR
 
-/* c(0..rows, 0..columns) from a(i, p) = a[i * a_stride + p * a_depth] and b(p, j) =
- * b[p * b_depth + j]. Without masks, b has `vecs` whole vectors to read. */
-ALWAYS_INLINE void REAL_NAME(tile)(const int rows, const int vecs, ptrdiff_t depth, const real *a,
-                                   ptrdiff_t a_stride, ptrdiff_t a_depth, const real *b,
-                                   ptrdiff_t b_depth, real *c, ptrdiff_t c_stride,
-                                   ptrdiff_t columns, const finish *f, ptrdiff_t row,
+/* Makes a pointer unknown to the compiler. Otherwise it would keep the addresses of all rows on the
+ * stack, from one use to the next: while a tile's stores wait for its sums, not many others fit
+ * into the store queue, and the next tile has to wait with them. */
+#define HIDE(pointer) __asm__("" : "+r"(pointer))
+
+/* c(s->row.., column..), of the last vector only the first `last` lanes, from a(i, p) =
+ * a[i * a_stride + p * a_depth] and b(p, j) = b[p * b_depth + j]. Without masks, b has `vecs` whole
+ * vectors to read. */
+ALWAYS_INLINE void REAL_NAME(tile)(const int rows, const int vecs, const ptrdiff_t last,
+                                   const int packed, const pass *s, const real *a, const real *b,
                                    ptrdiff_t column) {
-    const ptrdiff_t last = columns - (vecs - 1) * LANES;
+    const ptrdiff_t a_stride = packed ? 1 : s->a_stride;
+    const ptrdiff_t depth = s->depth, a_depth = s->a_depth, b_depth = s->b_depth;
+    const ptrdiff_t c_stride = s->c_stride;
+    real *const c = s->c + s->row * c_stride + column, *to = c;
 #define COUNT (v + 1 < vecs ? LANES : last)
     vec t[ROWS][2];
     EACH t[i][v] = (vec){0};
     if (depth > 64) /* in time for the end */
-        EACH __builtin_prefetch(c + i * c_stride + v * LANES, 1);
+        EACH_ROW {
+            EACH_VECTOR __builtin_prefetch(to + v * LANES, 1);
+            to += c_stride;
+            HIDE(to);
+        }
     /* Three rows share a base: more pointers than that would not fit into the registers. */
     const real *base[4] = {a, a + 3 * a_stride, a + 6 * a_stride, a + 9 * a_stride};
-    for (ptrdiff_t p = 0; p < depth; p++) {
+#if ROWS == 4
+    _Pragma("GCC unroll 2")
+#endif
+    for (ptrdiff_t p = depth; p > 0; p--) {
         vec x[2];
         _Pragma("GCC unroll 2")
         for (int v = 0; v < vecs; v++) x[v] = REAL_NAME(load_panel)(b + v * LANES, COUNT);
-#if ROWS == 4
-        /* Here the number of instructions is the limit. Spreading the elements of one vector of a
-         * takes fewer than loading each by itself, and as integers, fewer than as reals. */
-        if (rows == ROWS && a_stride == 1) {
-            part_bits y[ROWS];
-            for (int i = 0; i < ROWS; i += PART) SPREAD(y, i, *(const part_bits_at *)(base[0] + i));
-            EACH t[i][v] += (vec)y[i] * x[v];
-        } else
-#endif
-        EACH t[i][v] += base[i / 3][i % 3 * a_stride] * x[v];
+        if (packed && WIDTH > ROWS)
+            EACH t[i][v] += *(const vec_at *)(base[0] + i * LANES) * x[v];
+        else
+            EACH t[i][v] += base[i / 3][i % 3 * a_stride] * x[v];
         _Pragma("GCC unroll 4")
         for (int q = 0; q < 4; q++) base[q] += a_depth;
         b += b_depth;
     }
 
-    if (f->alpha != 1) EACH t[i][v] *= f->alpha;
-    if (f->add) EACH t[i][v] += REAL_NAME(load)(c + i * c_stride + v * LANES, COUNT);
-    if (f->row_bias) EACH t[i][v] += f->row_bias[row + i];
-    if (f->column_bias) {
-        vec bias[2];
-        for (int v = 0; v < vecs; v++)
-            bias[v] = REAL_NAME(load)(f->column_bias + column + v * LANES, COUNT);
-        EACH t[i][v] += bias[v];
+    if (!s->final) {
+        if (s->alpha != 1) EACH t[i][v] *= s->alpha;
+        if (s->add) {
+            to = c;
+            EACH_ROW {
+                EACH_VECTOR t[i][v] += REAL_NAME(load)(to + v * LANES, COUNT);
+                to += c_stride;
+                HIDE(to);
+            }
+        }
+        if (s->row_bias) {
+            const real *bias = s->row_bias + s->row;
+            HIDE(bias);
+            EACH t[i][v] += bias[i];
+        }
+        if (s->column_bias) {
+            vec bias[2];
+            for (int v = 0; v < vecs; v++)
+                bias[v] = REAL_NAME(load)(s->column_bias + column + v * LANES, COUNT);
+            EACH t[i][v] += bias[v];
+        }
+        if (s->relu) EACH t[i][v] = (vec)((vec_bits)t[i][v] & ~(t[i][v] < 0)); /* NaN stays NaN */
     }
-    if (f->relu) EACH t[i][v] = (vec)((vec_bits)t[i][v] & ~(t[i][v] < 0)); /* NaN stays NaN */
-    EACH REAL_NAME(store)(c + i * c_stride + v * LANES, t[i][v], COUNT);
+    to = c;
+    EACH_ROW {
+        EACH_VECTOR REAL_NAME(store)(to + v * LANES, t[i][v], COUNT);
+        to += c_stride;
+        HIDE(to);
+    }
 #undef COUNT
 }
 
+#undef EACH_ROW
+#undef EACH_VECTOR
 #undef EACH
+#undef HIDE
 
-#define TILE_ARGUMENTS                                                                         \
-    ptrdiff_t depth, const real *a, ptrdiff_t a_stride, ptrdiff_t a_depth, const real *b,      \
-        ptrdiff_t b_depth, real *c, ptrdiff_t c_stride, ptrdiff_t columns, const finish *f,    \
-        ptrdiff_t row, ptrdiff_t column
-#define TILE(rows, vecs)                                                                       \
-    static void REAL_NAME(LUCID_JOIN(LUCID_JOIN(packed, rows), vecs))(TILE_ARGUMENTS) {        \
-        REAL_NAME(tile)(rows, vecs, depth, a, 1, a_depth, b, b_depth, c, c_stride, columns, f, \
-                        row, column);                                                          \
-    }                                                                                          \
-    static void REAL_NAME(LUCID_JOIN(LUCID_JOIN(strided, rows), vecs))(TILE_ARGUMENTS) {       \
-        REAL_NAME(tile)(rows, vecs, depth, a, a_stride, a_depth, b, b_depth, c, c_stride,      \
-                        columns, f, row, column);                                              \
+/* One tile of 1 or 2 vectors, or (3) a row of whole ones. */
+#define TILE_ARGUMENTS \
+    const pass *s, const real *a, const real *b, ptrdiff_t column, ptrdiff_t columns
+#define TILE(kind, rows, packed)                                                        \
+    static void REAL_NAME(LUCID_JOIN(LUCID_JOIN(kind, rows), 1))(TILE_ARGUMENTS) {      \
+        REAL_NAME(tile)(rows, 1, columns, packed, s, a, b, column);                     \
+    }                                                                                   \
+    static void REAL_NAME(LUCID_JOIN(LUCID_JOIN(kind, rows), 2))(TILE_ARGUMENTS) {      \
+        REAL_NAME(tile)(rows, 2, columns - LANES, packed, s, a, b, column);             \
+    }                                                                                   \
+    static void REAL_NAME(LUCID_JOIN(LUCID_JOIN(kind, rows), 3))(TILE_ARGUMENTS) {      \
+        for (const ptrdiff_t end = column + columns; column < end; column += COLUMNS) { \
+            REAL_NAME(tile)(rows, 2, LANES, packed, s, a, b, column);                   \
+            b += s->b_panel;                                                            \
+        }                                                                               \
     }
-#define TILES(rows) TILE(rows, 1) TILE(rows, 2)
+#define TILES(rows) TILE(strided, rows, 0) TILE(packed, rows, 1)
 #define ENTRIES(kind, rows)                                        \
     {REAL_NAME(LUCID_JOIN(LUCID_JOIN(kind, rows), 1)),             \
-     REAL_NAME(LUCID_JOIN(LUCID_JOIN(kind, rows), 2))}
+     REAL_NAME(LUCID_JOIN(LUCID_JOIN(kind, rows), 2)),             \
+     REAL_NAME(LUCID_JOIN(LUCID_JOIN(kind, rows), 3))}
 #if ROWS == 12
 #define FOR_ROWS(DO) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12)
 #elif ROWS == 6
@@ -204,10 +244,10 @@ ALWAYS_INLINE void REAL_NAME(tile)(const int rows, const int vecs, ptrdiff_t dep
 #endif
 FOR_ROWS(TILES)
 
-/* [a has unit stride][rows - 1][vectors - 1] */
+/* [a is packed][rows - 1][which of the three] */
 #define STRIDED(rows) ENTRIES(strided, rows),
 #define PACKED(rows) ENTRIES(packed, rows),
-static void (*const REAL_NAME(tiles)[2][ROWS][2])(TILE_ARGUMENTS) = {
+static void (*const REAL_NAME(tiles)[2][ROWS][3])(TILE_ARGUMENTS) = {
     {FOR_ROWS(STRIDED)},
     {FOR_ROWS(PACKED)},
 };
@@ -291,6 +331,12 @@ ALWAYS_INLINE void REAL_NAME(pack)(const gemm_operand *operand, ptrdiff_t first,
     }
 }
 
+/* Each of the elements, a multiple of PART, in all lanes of a vector. */
+ALWAYS_INLINE void REAL_NAME(spread)(const real *from, ptrdiff_t count, real *to) {
+    for (ptrdiff_t i = 0; i < count; i += PART)
+        SPREAD(((part_bits_at *)(to + i * PART)), 0, *(const part_bits_at *)(from + i));
+}
+
 /* Blocks of the depth are equally high, a multiple of 4, and at most DEPTH. */
 ALWAYS_INLINE ptrdiff_t REAL_NAME(depth_block)(ptrdiff_t k) {
     const ptrdiff_t blocks = (k + DEPTH - 1) / DEPTH;
@@ -328,7 +374,8 @@ ALWAYS_INLINE ptrdiff_t REAL_NAME(packed_at)(ptrdiff_t n, ptrdiff_t j, ptrdiff_t
 /* Rows top..bottom and columns left..right of c. */
 static void REAL_NAME(tile_block)(const product *g, ptrdiff_t top, ptrdiff_t bottom, ptrdiff_t left,
                              ptrdiff_t right) {
-    real *const a_block = (real *)gemm_scratch, *const b_panel = a_block + BLOCK_ROWS * DEPTH;
+    real *const a_block = (real *)gemm_scratch;
+    real *const b_panel = a_block + BLOCK_BYTES / sizeof(real);
     const gemm_operand *const a = g->a, *const b = g->b;
     const gemm_epilogue *const e = g->epilogue;
     const ptrdiff_t tall = bottom - top, tiles = (tall + ROWS - 1) / ROWS;
@@ -348,49 +395,51 @@ static void REAL_NAME(tile_block)(const product *g, ptrdiff_t top, ptrdiff_t bot
     const ptrdiff_t chunk = panels > 0 ? panels * COLUMNS : COLUMNS;
     const ptrdiff_t whole = left + (right - left) / COLUMNS * COLUMNS;
 
+    pass s = {.a_stride = 1, .a_depth = WIDTH, .c_stride = g->c_stride, .c = g->c, .alpha = 1};
+    if (!pack_a) s.a_stride = a->free_stride, s.a_depth = a->depth_stride;
+    const int packed = WIDTH > ROWS ? pack_a : s.a_stride == 1; /* or as good as packed */
     for (ptrdiff_t p = 0; p < g->k; p += step) {
         const ptrdiff_t depth = REAL_NAME(least)(step, g->k - p);
-        finish f = {1, p > 0, 0, NULL, NULL};
+        s.depth = depth, s.add = p > 0, s.final = !e && p == 0;
         if (e) {
-            f.alpha = (real)e->alpha;
-            f.add |= e->accumulate;
+            s.alpha = (real)e->alpha;
+            s.add |= e->accumulate;
             if (p + depth == g->k) {
-                f.row_bias = e->row_bias;
-                f.column_bias = e->column_bias;
-                f.relu = e->activation == GEMM_RELU;
+                s.row_bias = e->row_bias;
+                s.column_bias = e->column_bias;
+                s.relu = e->activation == GEMM_RELU;
             }
         }
-        if (pack_a)
-            for (ptrdiff_t i = 0; i < tall; i += height)
-                REAL_NAME(pack)(a, top + i, REAL_NAME(least)(height, tall - i), p, depth, ROWS,
-                                a_block + i / height * ROWS * depth);
+        for (ptrdiff_t i = 0; pack_a && i < tall; i += height) {
+            real *const panel = a_block + i / height * WIDTH * depth;
+            REAL_NAME(pack)(a, top + i, REAL_NAME(least)(height, tall - i), p, depth, ROWS,
+                            WIDTH > ROWS ? b_panel : panel);
+            if (WIDTH > ROWS) REAL_NAME(spread)(b_panel, ROWS * depth, panel);
+        }
         for (ptrdiff_t first = left, end; first < right; first = end) {
             end = first < whole ? REAL_NAME(least)(whole, first + chunk) : right;
             const real *panel = b_panel;
-            ptrdiff_t b_depth = COLUMNS, next = depth; /* panel to panel, per column */
+            s.b_depth = COLUMNS, s.b_panel = COLUMNS * depth;
             if (g->packed) {
                 panel = g->packed +
                         REAL_NAME(packed_at)(g->packed_n, first - g->packed_left, p, depth);
             } else if (pack_b || (!MASKS && (end - first) % LANES)) {
                 REAL_NAME(pack)(b, first, end - first, p, depth, COLUMNS, b_panel);
             } else {
-                b_depth = b->depth_stride, next = 1;
-                panel = (const real *)b->data + first + p * b_depth;
+                s.b_depth = b->depth_stride, s.b_panel = COLUMNS;
+                panel = (const real *)b->data + first + p * s.b_depth;
             }
-            for (ptrdiff_t i = 0; i < tall; i += height) {
+            const int which = first < whole ? 2 : end - first > LANES;
+            const real *from = a_block;
+            ptrdiff_t next = WIDTH * depth;
+            if (!pack_a) {
+                from = (const real *)a->data + top * s.a_stride + p * s.a_depth;
+                next = height * s.a_stride;
+            }
+            for (ptrdiff_t i = 0; i < tall; i += height, from += next) {
                 const ptrdiff_t rows = REAL_NAME(least)(height, tall - i);
-                const real *from = a_block + i / height * ROWS * depth;
-                ptrdiff_t a_stride = 1, a_depth = ROWS;
-                if (!pack_a) {
-                    a_stride = a->free_stride, a_depth = a->depth_stride;
-                    from = (const real *)a->data + (top + i) * a_stride + p * a_depth;
-                }
-                for (ptrdiff_t j = first; j < end; j += COLUMNS) {
-                    const ptrdiff_t columns = REAL_NAME(least)(COLUMNS, end - j);
-                    REAL_NAME(tiles)[a_stride == 1][rows - 1][columns > LANES](
-                        depth, from, a_stride, a_depth, panel + (j - first) * next, b_depth,
-                        g->c + (top + i) * g->c_stride + j, g->c_stride, columns, &f, top + i, j);
-                }
+                s.row = top + i;
+                REAL_NAME(tiles)[packed][rows - 1][which](&s, from, panel, first, end - first);
             }
         }
     }
@@ -659,8 +708,8 @@ static void REAL_NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const gemm_op
         ;
     else if (m == 1 && n > 1 && b->free_stride == 1 && !a->pack)
         g.block = REAL_NAME(row_block);
-    else if (b->depth_stride == 1 && m <= DOT_MAX_ROWS &&
-             (m == 1 || k >= DOT_MIN_DEPTH) && m * k <= BLOCK_ROWS * DEPTH)
+    else if (b->depth_stride == 1 && m <= DOT_MAX_ROWS && (m == 1 || k >= DOT_MIN_DEPTH) &&
+             m * k <= BLOCK_BYTES / (ptrdiff_t)sizeof(real))
         g.block = REAL_NAME(dot_block);
 
     const int threads = (double)(m + GEMM_LOAD) * n * k < GEMM_PARALLEL_FROM ? 1 : gemm_threads();
@@ -699,7 +748,9 @@ static const gemm_engine REAL_NAME(engine) = {
 #undef PART
 #undef ROWS
 #undef DEPTH
+#undef BLOCK_BYTES
 #undef BLOCK_ROWS
+#undef WIDTH
 #undef DOT_ROWS
 #undef ALONG_MAX_ROWS
 #undef ALONG_DEPTH
@@ -720,5 +771,5 @@ static const gemm_engine REAL_NAME(engine) = {
 #undef part_at
 #undef part_bits
 #undef part_bits_at
-#undef finish
+#undef pass
 #undef product

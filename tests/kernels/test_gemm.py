@@ -90,6 +90,15 @@ def test_around_the_blocks(dtype, m, n, k):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("m", [93, 96, 97, 191, 192, 193, 252, 253, 256, 257, 382, 384, 385])
+def test_the_last_rows_of_a_full_block(dtype, m):
+    rng = np.random.default_rng(m)
+    for k in (192, 256):
+        a, b = random(rng, (m, k), dtype), random(rng, (k, 400), dtype)
+        check(gemm.matmul(a, b), a, b)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("a_layout", LAYOUTS)
 @pytest.mark.parametrize("b_layout", LAYOUTS)
 def test_layouts(dtype, a_layout, b_layout):
