@@ -73,6 +73,7 @@ typedef struct {
     const void *gradient;
     void *sums;
     ptrdiff_t parts, per_part, together, spread;
+    ptrdiff_t padded; /* source channels in the sums over pixels */
     /* A workspace for every thread that may be inside a task. */
     char *workspace;
     ptrdiff_t workspaces, workspace_bytes;
@@ -142,11 +143,8 @@ static inline int conv_reaches_all(const conv_extent *extents) {
     return 1;
 }
 
-/* Cuts the positions into blocks of about `wanted` and lays out the stream. For the gradient of the
- * weight it holds as many images as have `walk` positions, and so many channels that it has about
- * `size` elements; else (0, 0) all channels of one image. */
-static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdiff_t *residues,
-                          ptrdiff_t wanted, ptrdiff_t walk, ptrdiff_t size, ptrdiff_t slack) {
+/* The taps of the three axes, and memory for the offsets of all. */
+static int conv_axes_init(conv_pass *c, const conv_extent *extents, const ptrdiff_t *residues) {
     ptrdiff_t lists = 0;
     c->kernel = 1;
     for (int d = 0; d < CONV_AXES; d++) {
@@ -161,22 +159,43 @@ static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdif
         memory += 5 * extents[d].kernel;
     }
     c->offsets = memory;
+    return 0;
+}
 
+/* Cuts the positions into blocks of about `wanted`, with `gap` more after each row. */
+static void conv_cut(conv_pass *c, ptrdiff_t wanted, ptrdiff_t gap) {
+    conv_axis *const height = &c->axis[CONV_HEIGHT], *const width = &c->axis[CONV_WIDTH];
+    c->axis[CONV_DEPTH].block = 1;
+    width->block = width->count > 2 * wanted ? wanted : width->count;
+    const ptrdiff_t row = conv_most(width->block + gap, 1);
+    height->block = conv_most(1, conv_least(height->count, wanted / row));
+    for (int d = 0; d < CONV_AXES; d++) {
+        conv_axis *const a = &c->axis[d];
+        a->blocks = a->count ? (a->count + a->block - 1) / a->block : 0;
+        if (a->blocks) a->block = (a->count + a->blocks - 1) / a->blocks;
+    }
+}
+
+/* About `wanted` chunks of the source channels, each a multiple of `unit`. */
+static void conv_chunks(conv_pass *c, ptrdiff_t wanted, ptrdiff_t unit) {
+    wanted = conv_most(1, conv_least(c->sources, wanted));
+    c->per_chunk = conv_up((c->sources + wanted - 1) / wanted, unit);
+    c->chunks = (c->sources + c->per_chunk - 1) / c->per_chunk;
+}
+
+/* Lays out the stream of blocks of about `wanted` positions. For the gradient of the weight it holds
+ * as many images as have `walk` positions, and so many channels that it has about `size` elements;
+ * else (0, 0) all channels of one image. */
+static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdiff_t *residues,
+                          ptrdiff_t wanted, ptrdiff_t walk, ptrdiff_t size, ptrdiff_t slack) {
+    if (conv_axes_init(c, extents, residues) < 0) return -1;
     conv_axis *const depth = &c->axis[CONV_DEPTH], *const height = &c->axis[CONV_HEIGHT],
               *const width = &c->axis[CONV_WIDTH];
     const int dense =
         height->count > 1 && c->targets >= DENSE_TARGETS && width->taps <= DENSE_COLUMNS;
     conv_axis_planes(height, 0);
     conv_axis_planes(width, dense);
-    depth->block = 1;
-    width->block = width->count > 2 * wanted ? wanted : width->count;
-    const ptrdiff_t row = width->block + width->reach;
-    height->block = conv_most(1, conv_least(height->count, wanted / conv_most(row, 1)));
-    for (int d = 0; d < CONV_AXES; d++) {
-        conv_axis *const a = &c->axis[d];
-        a->blocks = a->count ? (a->count + a->block - 1) / a->block : 0;
-        if (a->blocks) a->block = (a->count + a->blocks - 1) / a->blocks;
-    }
+    conv_cut(c, wanted, width->reach);
     c->pitch = width->block + width->reach;
     if (width->reach && width->split == 1 && width->blocks == 1) {
         /* The padding at the end of a row and at the start of the next may share its zeros. */
@@ -191,9 +210,7 @@ static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdif
     /* Past the last plane there may be zeros to share as well. */
     c->image = depth->taps * height->planes * width->planes * c->plane + width->reach;
     c->channel = c->together * c->image;
-    c->chunks = size ? conv_most(1, conv_least(c->sources, c->sources * c->channel / size)) : 1;
-    c->per_chunk = (c->sources + c->chunks - 1) / c->chunks;
-    c->chunks = (c->sources + c->per_chunk - 1) / c->per_chunk;
+    conv_chunks(c, size ? c->sources * c->channel / size : 1, 1);
     /* Whether the positions of a block are neighbours in the target. */
     c->direct = depth->step == 1 && height->step == 1 && width->step == 1 &&
                 (height->block == 1 || c->pitch == width->target);
@@ -209,6 +226,46 @@ static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdif
                         ((i * height->planes + height->plane[j]) * width->planes +
                          width->plane[k]) * c->plane +
                         height->base[j] * c->pitch + width->base[k];
+    return 0;
+}
+
+/* One plane that holds all that the taps read, from the first one's on. */
+static void conv_axis_whole(conv_axis *a) {
+    a->origin[0] = a->reach = 0;
+    for (ptrdiff_t t = 0; t < a->taps; t++)
+        a->origin[0] = t ? conv_least(a->origin[0], a->shift[t]) : a->shift[t];
+    for (ptrdiff_t t = 0; t < a->taps; t++) {
+        a->base[t] = a->shift[t] - a->origin[0];
+        a->reach = conv_most(a->reach, a->base[t]);
+    }
+}
+
+/* The same for a stream of pixels: the planes of `lanes` channels are stored as one, whose elements
+ * are vectors. Offsets are those of the places of the kernel. */
+static int conv_pixels_init(conv_pass *c, const conv_extent *extents, ptrdiff_t walk,
+                            ptrdiff_t size, ptrdiff_t lanes) {
+    if (conv_axes_init(c, extents, NULL) < 0) return -1;
+    conv_axis *const depth = &c->axis[CONV_DEPTH], *const height = &c->axis[CONV_HEIGHT],
+              *const width = &c->axis[CONV_WIDTH];
+    conv_axis_whole(height);
+    conv_axis_whole(width);
+    conv_cut(c, walk, 0);
+    c->pitch = (width->block - 1) * width->split + width->reach + 1;
+    c->plane = ((height->block - 1) * height->split + height->reach + 1) * c->pitch;
+    c->positions = height->block * width->block;
+    c->together = conv_most(1, conv_least(c->images, walk / conv_most(c->positions, 1)));
+    c->image = depth->taps * c->plane * lanes;
+    c->channel = c->together * c->image;
+    c->padded = conv_up(c->sources, lanes);
+    conv_chunks(c, c->padded / lanes * c->channel / size, lanes);
+    c->stream = c->per_chunk / lanes * c->channel;
+
+    c->taps = 0;
+    for (ptrdiff_t i = 0; i < depth->taps; i++)
+        for (ptrdiff_t j = 0; j < height->taps; j++)
+            for (ptrdiff_t k = 0; k < width->taps; k++)
+                c->offsets[c->taps++] =
+                    (i * c->plane + height->base[j] * c->pitch + width->base[k]) * lanes;
     return 0;
 }
 
@@ -260,6 +317,11 @@ static inline void conv_release(const conv_pass *c, int slot) {
     atomic_flag_clear_explicit(&c->claimed[slot], memory_order_release);
 }
 
+/* What the sums over pixels walk over, and how far apart g and x lie there. */
+typedef struct {
+    ptrdiff_t images, rows, columns, g_channel, g_image, g_row, x_image, x_row, x_step;
+} conv_walk;
+
 typedef void (*conv_task)(void *context, ptrdiff_t index);
 
 /* One level's loops for one dtype. */
@@ -269,8 +331,10 @@ typedef struct {
                  ptrdiff_t source_stride, const conv_extent *extents);
     conv_task product; /* index: a block of a group of an image */
     conv_task weight;  /* index: a chunk of source channels of a group of a part */
+    conv_task pixels;  /* the same on a stream of pixels */
     conv_task channel; /* index: of a target channel, whose gradient is summed */
     void (*combine)(const conv_pass *c, void *out, ptrdiff_t count);
+    void (*combine_pixels)(const conv_pass *c, void *out);
 } conv_level;
 
 #endif
