@@ -24,11 +24,8 @@
 #define WIDE_ROWS (ROWS == 12 ? 3 : 1)
 #define TAPS 3
 
-#define vec R(vec)
-#define vec_at R(vec_at)
-typedef real vec __attribute__((vector_size(LUCID_VBYTES)));
-typedef real vec_at __attribute__((vector_size(LUCID_VBYTES), aligned(sizeof(real)), may_alias));
-typedef bits R(vec_bits) __attribute__((vector_size(LUCID_VBYTES)));
+#define vec R(row)
+#define vec_at R(row_at)
 
 /* The rows of a plane that see something of the source, which starts at `from`. */
 ALWAYS_INLINE void R(fill_rows)(real *to, const real *from, ptrdiff_t pitch, ptrdiff_t from_pitch,
@@ -239,19 +236,7 @@ static void R(product_task)(void *context, ptrdiff_t index) {
 /* ---- The gradient of the weight ------------------------------------------------------------- */
 
 /* The sums of neighbours: those of x, then those of y. */
-ALWAYS_INLINE vec R(pair_sums)(vec x, vec y) {
-#if LUCID_VBYTES == 64 && !LUCID_DOUBLE
-    return SHUFFLE(R(vec_bits), x, y, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) +
-           SHUFFLE(R(vec_bits), x, y, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-#elif LUCID_VBYTES == 64 || LUCID_VBYTES == 32 && !LUCID_DOUBLE
-    return SHUFFLE(R(vec_bits), x, y, 0, 2, 4, 6, 8, 10, 12, 14) +
-           SHUFFLE(R(vec_bits), x, y, 1, 3, 5, 7, 9, 11, 13, 15);
-#elif LUCID_VBYTES == 32 || !LUCID_DOUBLE
-    return SHUFFLE(R(vec_bits), x, y, 0, 2, 4, 6) + SHUFFLE(R(vec_bits), x, y, 1, 3, 5, 7);
-#else
-    return SHUFFLE(R(vec_bits), x, y, 0, 2) + SHUFFLE(R(vec_bits), x, y, 1, 3);
-#endif
-}
+ALWAYS_INLINE vec R(pair_sums)(vec x, vec y) { return R(evens)(x, y) + R(odds)(x, y); }
 
 /* Turns `count` vectors into the sums of their elements, in order, at the start of x. */
 ALWAYS_INLINE void R(totals)(vec *x, const int count) {
@@ -275,17 +260,17 @@ ALWAYS_INLINE void R(dots_step)(const int outs, const int taps, const real *g,
                                 ptrdiff_t g_stride, const real *x, const ptrdiff_t *offsets,
                                 ptrdiff_t count, vec *sum) {
     vec y[9];
-    R(vec_bits) mask = {0};
+    R(row_bits) mask = {0};
     for (int l = 0; l < LANES; l++) mask[l] = l < count ? -1 : 0;
     _Pragma("GCC unroll 9")
     for (int t = 0; t < taps; t++) {
         y[t] = *(const vec_at *)(x + offsets[t]);
-        if (count < LANES) y[t] = (vec)((R(vec_bits))y[t] & mask);
+        if (count < LANES) y[t] = (vec)((R(row_bits))y[t] & mask);
     }
     _Pragma("GCC unroll 8")
     for (int o = 0; o < outs; o++) {
         vec z = *(const vec_at *)(g + o * g_stride);
-        if (count < LANES) z = (vec)((R(vec_bits))z & mask);
+        if (count < LANES) z = (vec)((R(row_bits))z & mask);
         IN_REGISTER(z); /* else it is loaded again for each tap */
         _Pragma("GCC unroll 9")
         for (int t = 0; t < taps; t++) sum[o * taps + t] += z * y[t];
@@ -485,8 +470,8 @@ ALWAYS_INLINE void R(to_pixels)(real *to, const real *from, ptrdiff_t stride, pt
     for (int lanes = LANES; lanes > 1; lanes /= 2) { /* transposes, in log2 of the lanes rounds */
         _Pragma("GCC unroll 8")
         for (int i = 0; i < LANES / 2; i++) {
-            y[2 * i] = SHUFFLE(R(vec_bits), x[i], x[i + LANES / 2], ZIP_LOW);
-            y[2 * i + 1] = SHUFFLE(R(vec_bits), x[i], x[i + LANES / 2], ZIP_HIGH);
+            y[2 * i] = SHUFFLE(R(row_bits), x[i], x[i + LANES / 2], ZIP_LOW);
+            y[2 * i + 1] = SHUFFLE(R(row_bits), x[i], x[i + LANES / 2], ZIP_HIGH);
         }
         _Pragma("GCC unroll 16")
         for (int i = 0; i < LANES; i++) x[i] = y[i];
