@@ -60,6 +60,7 @@ typedef struct {
     conv_axis axis[CONV_AXES];
     ptrdiff_t kernel; /* places of the whole kernel */
     ptrdiff_t pitch, plane, image, channel, stream; /* from row to row ...; all of a block */
+    ptrdiff_t row;                           /* positions from row to row: the pitch, or no gap */
     ptrdiff_t positions;                     /* of a whole block, gaps included */
     int direct;                              /* tiles are written where they belong */
     ptrdiff_t taps;                          /* sources x places */
@@ -187,12 +188,13 @@ static void conv_chunks(conv_pass *c, ptrdiff_t wanted, ptrdiff_t unit) {
  * as many images as have `walk` positions, and so many channels that it has about `size` elements;
  * else (0, 0) all channels of one image. */
 static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdiff_t *residues,
-                          ptrdiff_t wanted, ptrdiff_t walk, ptrdiff_t size, ptrdiff_t slack) {
+                          ptrdiff_t wanted, ptrdiff_t walk, ptrdiff_t size, ptrdiff_t lanes) {
     if (conv_axes_init(c, extents, residues) < 0) return -1;
     conv_axis *const depth = &c->axis[CONV_DEPTH], *const height = &c->axis[CONV_HEIGHT],
               *const width = &c->axis[CONV_WIDTH];
-    const int dense =
-        height->count > 1 && c->targets >= DENSE_TARGETS && width->taps <= DENSE_COLUMNS;
+    int dense = height->count > 1 && c->targets >= DENSE_TARGETS && width->taps <= DENSE_COLUMNS;
+    const int whole = dense && !size && width->count % lanes == 0 && width->count <= 2 * wanted;
+    if (whole) dense = 0;
     conv_axis_planes(height, 0);
     conv_axis_planes(width, dense);
     conv_cut(c, wanted, width->reach);
@@ -205,7 +207,8 @@ static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdif
         c->pitch = conv_least(c->pitch, width->block + width->reach);
     }
     c->plane = (height->block + height->reach) * c->pitch;
-    c->positions = (height->block - 1) * c->pitch + width->block;
+    c->row = whole ? width->count : c->pitch;
+    c->positions = (height->block - 1) * c->row + width->block;
     c->together = conv_most(1, conv_least(c->images, walk / conv_most(c->positions, 1)));
     /* Past the last plane there may be zeros to share as well. */
     c->image = depth->taps * height->planes * width->planes * c->plane + width->reach;
@@ -213,8 +216,8 @@ static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdif
     conv_chunks(c, size ? c->sources * c->channel / size : 1, 1);
     /* Whether the positions of a block are neighbours in the target. */
     c->direct = depth->step == 1 && height->step == 1 && width->step == 1 &&
-                (height->block == 1 || c->pitch == width->target);
-    c->stream = conv_up(c->per_chunk * c->channel + slack, 64);
+                (height->block == 1 || c->row == width->target);
+    c->stream = conv_up(c->per_chunk * c->channel + lanes, 64);
 
     c->taps = 0;
     for (ptrdiff_t s = 0; s < c->sources; s++)

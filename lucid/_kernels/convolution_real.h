@@ -94,15 +94,16 @@ static void R(fill)(const conv_pass *c, const conv_block *b, ptrdiff_t place, re
 
 /* to(i, 0..vecs) = bias(i) + sum over the taps of w(t, i) x(offset(t), 0..vecs) */
 ALWAYS_INLINE void R(tile)(const int rows, const int vecs, ptrdiff_t taps, const real *w,
-                           const ptrdiff_t *offsets, const real *x, real *to, ptrdiff_t stride,
-                           const real *bias) {
+                           const ptrdiff_t *offsets, const real *x, ptrdiff_t x_step, real *to,
+                           ptrdiff_t stride, const real *bias) {
     vec sum[ROWS][WIDE];
     EACH sum[i][v] = (vec){0} + (bias ? bias[i] : 0);
     for (ptrdiff_t t = 0; t < taps; t++, w += rows) {
         const real *const from = x + offsets[t];
         vec y[WIDE];
         _Pragma("GCC unroll 8")
-        for (int v = 0; v < vecs; v++) y[v] = *(const vec_at *)(from + v * LANES);
+        for (int v = 0; v < vecs; v++)
+            y[v] = *(const vec_at *)(from + v * (vecs == WIDE ? LANES : x_step));
         EACH sum[i][v] += w[i] * y[v];
     }
     EACH *(vec_at *)(to + i * stride + v * LANES) = sum[i][v];
@@ -111,11 +112,11 @@ ALWAYS_INLINE void R(tile)(const int rows, const int vecs, ptrdiff_t taps, const
 #undef EACH
 
 #define TILE_ARGUMENTS                                                                \
-    ptrdiff_t taps, const real *w, const ptrdiff_t *offsets, const real *x, real *to, \
-        ptrdiff_t stride, const real *bias
+    ptrdiff_t taps, const real *w, const ptrdiff_t *offsets, const real *x, ptrdiff_t x_step, \
+        real *to, ptrdiff_t stride, const real *bias
 #define TILE(rows, vecs)                                                             \
     static void R(LUCID_JOIN(LUCID_JOIN(tile, rows), vecs))(TILE_ARGUMENTS) {        \
-        R(tile)(rows, vecs, taps, w, offsets, x, to, stride, bias);                  \
+        R(tile)(rows, vecs, taps, w, offsets, x, x_step, to, stride, bias);          \
     }
 #define TILES(rows) TILE(rows, 1) TILE(rows, 2)
 #define ENTRY(rows) {R(LUCID_JOIN(LUCID_JOIN(tile, rows), 1)), R(LUCID_JOIN(LUCID_JOIN(tile, rows), 2))},
@@ -193,7 +194,7 @@ static void R(deliver)(const conv_pass *c, const conv_block *b, ptrdiff_t first,
     for (ptrdiff_t o = 0; o < rows; o++) {
         real *to = R(target_of)(c, b, first + o);
         const real *line = from + o * stride;
-        for (ptrdiff_t r = 0; r < b->rows; r++, to += pitch, line += c->pitch) {
+        for (ptrdiff_t r = 0; r < b->rows; r++, to += pitch, line += c->row) {
             if (step == 1)
                 R(copy)(to, line, b->columns);
             else
@@ -208,7 +209,8 @@ static void R(product_task)(void *context, ptrdiff_t index) {
     const conv_block b = conv_block_at(c, index / blocks / c->groups, group, index % blocks);
     int slot;
     real *const stream = (real *)conv_claim(c, &slot), *const result = stream + c->stream;
-    const ptrdiff_t positions = (b.rows - 1) * c->pitch + b.columns;
+    const ptrdiff_t positions = (b.rows - 1) * c->row + b.columns;
+    const ptrdiff_t gap = c->pitch - c->row;
     const int direct = c->direct && positions >= LANES;
     const ptrdiff_t stride = direct ? R(target_plane)(c) : conv_up(c->positions + LANES, LANES);
     const real *w = (const real *)c->weights + group * c->targets * c->taps;
@@ -220,12 +222,15 @@ static void R(product_task)(void *context, ptrdiff_t index) {
         real *const to = direct ? R(target_of)(c, &b, first) : result;
         for (ptrdiff_t p = 0, vecs; p < positions; p += vecs * LANES) {
             const ptrdiff_t left = positions - p;
-            vecs = rows <= WIDE_ROWS && left >= WIDE * LANES ? WIDE
+            vecs = rows <= WIDE_ROWS && left >= WIDE * LANES && !gap ? WIDE
                    : left > LANES && positions >= 2 * LANES  ? 2 : 1;
             /* The last tile ends with the last position, and computes some a second time. */
             const ptrdiff_t at = conv_most(conv_least(p, positions - vecs * LANES), 0);
+            const ptrdiff_t rows_before = gap ? at / c->row : 0;
+            const ptrdiff_t from = at + rows_before * gap;
+            const ptrdiff_t next = gap ? (at + LANES) / c->row - rows_before : 0;
             (vecs == WIDE ? R(wide_tiles)[rows - 1] : R(tiles)[rows - 1][vecs - 1])(
-                c->taps, w, c->offsets, stream + at, to + at, stride, bias);
+                c->taps, w, c->offsets, stream + from, LANES + next * gap, to + at, stride, bias);
         }
         if (!direct) R(deliver)(c, &b, first, rows, result, stride);
         w += rows * c->taps;
