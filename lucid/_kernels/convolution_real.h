@@ -197,6 +197,8 @@ static void R(deliver)(const conv_pass *c, const conv_block *b, ptrdiff_t first,
         for (ptrdiff_t r = 0; r < b->rows; r++, to += pitch, line += c->row) {
             if (step == 1)
                 R(copy)(to, line, b->columns);
+            else if (step == 2)
+                R(copy_to_every_second)(to, line, b->columns);
             else
                 for (ptrdiff_t x = 0; x < b->columns; x++) to[x * step] = line[x];
         }

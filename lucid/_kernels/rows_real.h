@@ -38,9 +38,11 @@ ALWAYS_INLINE R(row_bits) R(lanes)(void) {
 #if LUCID_VBYTES == 64
 
 #if LUCID_DOUBLE
+#define TWICE 0, 0, 1, 1, 2, 2, 3, 3
 #define MASKED(operation) _mm512_##operation##_pd
 #define MASK(count) ((__mmask8)(((uint32_t)1 << (count)) - 1))
 #else
+#define TWICE 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7
 #define MASKED(operation) _mm512_##operation##_ps
 #define MASK(count) ((__mmask16)(((uint32_t)1 << (count)) - 1))
 #endif
@@ -82,6 +84,16 @@ ALWAYS_INLINE void R(copy_every_second)(real *to, const real *from, ptrdiff_t co
     }
 }
 
+/* to[2 * i] = from[i] */
+ALWAYS_INLINE void R(copy_to_every_second)(real *to, const real *from, ptrdiff_t count) {
+    for (ptrdiff_t i = 0; i < count; i += LANES / 2) {
+        const ptrdiff_t left = count - i < LANES / 2 ? count - i : LANES / 2;
+        const R(row) x = MASKED(maskz_loadu)(MASK(left), from + i);
+        MASKED(mask_storeu)(to + 2 * i, MASK(2 * left) & 0x5555,
+                            SHUFFLE(R(row_bits), x, x, TWICE));
+    }
+}
+
 /* Lane i is from[i * stride] where begin <= i < end, else that of `other`. Nothing outside of
  * `first` to `last` is read. Away from these ends loads have no masks: some processors fetch memory
  * ahead only for those. */
@@ -108,6 +120,7 @@ ALWAYS_INLINE R(row) R(load_some)(const real *from, ptrdiff_t stride, ptrdiff_t 
     return other;
 }
 
+#undef TWICE
 #undef MASKED
 #undef MASK
 
@@ -123,6 +136,10 @@ ALWAYS_INLINE void R(clear)(real *to, ptrdiff_t count) {
 
 ALWAYS_INLINE void R(copy_every_second)(real *to, const real *from, ptrdiff_t count) {
     for (ptrdiff_t i = 0; i < count; i++) to[i] = from[2 * i];
+}
+
+ALWAYS_INLINE void R(copy_to_every_second)(real *to, const real *from, ptrdiff_t count) {
+    for (ptrdiff_t i = 0; i < count; i++) to[2 * i] = from[i];
 }
 
 ALWAYS_INLINE R(row) R(load_some)(const real *from, ptrdiff_t stride, ptrdiff_t begin,
