@@ -245,14 +245,14 @@ static void conv_axis_whole(conv_axis *a) {
 
 /* The same for a stream of pixels: the planes of `lanes` channels are stored as one, whose elements
  * are vectors. Offsets are those of the places of the kernel. */
-static int conv_pixels_init(conv_pass *c, const conv_extent *extents, ptrdiff_t walk,
-                            ptrdiff_t size, ptrdiff_t lanes) {
+static int conv_pixels_init(conv_pass *c, const conv_extent *extents, ptrdiff_t wanted,
+                            ptrdiff_t walk, ptrdiff_t size, ptrdiff_t lanes) {
     if (conv_axes_init(c, extents, NULL) < 0) return -1;
     conv_axis *const depth = &c->axis[CONV_DEPTH], *const height = &c->axis[CONV_HEIGHT],
               *const width = &c->axis[CONV_WIDTH];
     conv_axis_whole(height);
     conv_axis_whole(width);
-    conv_cut(c, walk, 0);
+    conv_cut(c, wanted, 0);
     c->pitch = (width->block - 1) * width->split + width->reach + 1;
     c->plane = ((height->block - 1) * height->split + height->reach + 1) * c->pitch;
     c->positions = height->block * width->block;

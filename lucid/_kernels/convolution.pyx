@@ -71,8 +71,8 @@ cdef extern from *:
         conv_pass* c, const conv_extent* extents, const Py_ssize_t* residues, Py_ssize_t wanted,
         Py_ssize_t walk, Py_ssize_t size, Py_ssize_t slack) nogil
     int conv_pixels_init(
-        conv_pass* c, const conv_extent* extents, Py_ssize_t walk, Py_ssize_t size,
-        Py_ssize_t lanes) nogil
+        conv_pass* c, const conv_extent* extents, Py_ssize_t wanted, Py_ssize_t walk,
+        Py_ssize_t size, Py_ssize_t lanes) nogil
     Py_ssize_t conv_blocks(const conv_pass* c) nogil
     Py_ssize_t conv_up(Py_ssize_t x, Py_ssize_t step) nogil
     conv_level conv_pick_f32()
@@ -89,7 +89,8 @@ cdef enum:
     # Positions that the weight's gradient walks over before it adds up its lanes (which takes as
     # long as some 100): in float32 those of a tile fill two thirds of the L1 cache.
     WALK = 1024
-    # The same where pixels are vectors of channels.
+    # Positions of several images that are walked over together where pixels are vectors of
+    # channels: no lanes are added up.
     PIXELS = 256
     # Bytes of its stream: less than the L2 cache.
     STREAM = 224 << 10
@@ -384,7 +385,7 @@ cdef ndarray pixel_sums(
 ):
     cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(x), bytes, tasks
     cdef ndarray _sums, _memory
-    if conv_pixels_init(c, f.extent, PIXELS, STREAM // itemsize, level.lanes) < 0:
+    if conv_pixels_init(c, f.extent, WALK, PIXELS, STREAM // itemsize, level.lanes) < 0:
         raise MemoryError
     try:
         bytes = c.groups * c.targets * c.kernel * c.padded * itemsize
