@@ -73,7 +73,9 @@ typedef struct {
     /* The weight's gradient: images in each of `parts` partial sums, and in a stream. */
     const void *gradient;
     void *sums;
-    ptrdiff_t parts, per_part, together, spread;
+    ptrdiff_t parts, per_part, together;
+    ptrdiff_t spread; /* from channel to channel of the gradient, */
+    int in_place;     /* which is read where it is: no gaps, whole vectors */
     ptrdiff_t padded; /* source channels in the sums over pixels */
     /* A workspace for every thread that may be inside a task. */
     char *workspace;

@@ -43,7 +43,7 @@ cdef extern from *:
     ctypedef struct conv_pass:
         Py_ssize_t images, groups, sources, targets
         conv_axis axis[3]
-        Py_ssize_t stream, positions, kernel, taps, height
+        Py_ssize_t stream, positions, pitch, kernel, taps, height
         Py_ssize_t* memory
         const void* source
         const void* bias
@@ -52,6 +52,7 @@ cdef extern from *:
         const void* gradient
         void* sums
         Py_ssize_t chunks, parts, per_part, together, spread, padded
+        bint in_place
         char* workspace
         Py_ssize_t workspaces, workspace_bytes
         atomic_flag* claimed
@@ -410,7 +411,7 @@ def convolution_weight(
 ):
     cdef int type_number = cnp.PyArray_TYPE(x), d
     cdef const conv_level* level = level_of(x)
-    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(x), count, walk, tasks
+    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(x), count, walk, copies, tasks
     cdef cnp.npy_intp shape[5]
     cdef geometry f
     cdef conv_pass c
@@ -463,10 +464,17 @@ def convolution_weight(
         sums = partial_sums(&c, out, groups * c.chunks, c.together)
         c.source = cnp.PyArray_DATA(x)
         c.gradient = cnp.PyArray_DATA(g)
-        c.spread = c.together * conv_up(c.positions, level.lanes)
-        c.spread += level.lanes  # not a multiple of 4 KB
+        c.in_place = (
+            c.pitch == c.axis[2].count and c.axis[1].blocks == 1
+            and c.positions % level.lanes == 0)
+        if c.in_place:
+            c.spread = c.axis[0].count * c.axis[1].count * c.axis[2].count
+        else:
+            c.spread = c.together * conv_up(c.positions, level.lanes)
+            c.spread += level.lanes  # not a multiple of 4 KB
         tasks = c.parts * groups * c.chunks
-        _memory = workspace(&c, (c.stream + c.targets * c.spread) * itemsize, tasks)
+        copies = 0 if c.in_place else c.targets * c.spread
+        _memory = workspace(&c, (c.stream + copies) * itemsize, tasks)
         with nogil:
             parallel_for(level.weight, &c, tasks)
             if c.parts > 1:

@@ -336,24 +336,26 @@ static void (*const R(all_dots)[][TAPS])(DOTS_ARGUMENTS) = {
 #undef DOTS
 #undef DOTS_ARGUMENTS
 
+/* Where the gradient of a block's first position is. */
+ALWAYS_INLINE const real *R(gradient_of)(const conv_pass *c, const conv_block *b) {
+    const conv_axis *const a = c->axis;
+    const ptrdiff_t width = a[2].count, plane = a[1].count * width;
+    return (const real *)c->gradient +
+           ((b->image * c->groups + b->group) * c->targets * a[0].count + b->depth) * plane +
+           b->top * width + b->left;
+}
+
 /* The gradient of one block's positions, in the stream's own spacing, with zeros in the gaps. */
 static void R(spread_gradient)(const conv_pass *c, const conv_block *b, real *to) {
     const conv_axis *const a = c->axis;
     const ptrdiff_t width = a[2].count, plane = a[1].count * width;
-    const real *from = (const real *)c->gradient +
-                       ((b->image * c->groups + b->group) * c->targets * a[0].count + b->depth) *
-                           plane + b->top * width + b->left;
-    const ptrdiff_t end = (b->rows - 1) * c->pitch + b->columns;
-    for (ptrdiff_t o = 0; o < c->targets; o++, from += a[0].count * plane, to += c->spread) {
-        if (c->pitch == width)
-            R(copy)(to, from, end);
-        else
-            for (ptrdiff_t r = 0; r < b->rows; r++) {
-                R(copy)(to + r * c->pitch, from + r * width, b->columns);
-                if (r + 1 < b->rows)
-                    R(clear)(to + r * c->pitch + b->columns, c->pitch - b->columns);
-            }
-    }
+    const real *from = R(gradient_of)(c, b);
+    for (ptrdiff_t o = 0; o < c->targets; o++, from += a[0].count * plane, to += c->spread)
+        for (ptrdiff_t r = 0; r < b->rows; r++) {
+            R(copy)(to + r * c->pitch, from + r * width, b->columns);
+            if (r + 1 < b->rows)
+                R(clear)(to + r * c->pitch + b->columns, c->pitch - b->columns);
+        }
 }
 
 /* sums(o, t) += the products over `count` stretches of so many positions, for all o and t. */
@@ -384,19 +386,21 @@ static void R(weight_sums)(const conv_pass *c, ptrdiff_t part, ptrdiff_t group, 
                            ptrdiff_t sources, int by_row, real *stream, real *sums) {
     const ptrdiff_t chunk_taps = sources * c->kernel;
     const ptrdiff_t stop = conv_least((part + 1) * c->per_part, c->images);
-    const ptrdiff_t g_image = conv_up(c->positions, LANES);
-    real *const gradient = stream + c->stream;
+    const ptrdiff_t g_image =
+        c->in_place ? c->groups * c->targets * c->spread : conv_up(c->positions, LANES);
     for (ptrdiff_t o = 0; o < c->targets; o++) R(clear)(sums + o * c->taps, chunk_taps);
     for (ptrdiff_t image = part * c->per_part; image < stop; image += c->together)
         for (ptrdiff_t block = 0; block < conv_blocks(c); block++) {
             const ptrdiff_t images = conv_least(c->together, stop - image);
+            const real *gradient = stream + c->stream;
             conv_block b = {0};
-            for (ptrdiff_t i = 0; i < images; i++) {
+            for (ptrdiff_t i = images; i--;) {
                 b = conv_block_at(c, image + i, group, block);
                 b.first = first, b.sources = sources;
                 R(fill)(c, &b, i, stream);
-                R(spread_gradient)(c, &b, gradient + i * g_image);
+                if (!c->in_place) R(spread_gradient)(c, &b, stream + c->stream + i * g_image);
             }
+            if (c->in_place) gradient = R(gradient_of)(c, &b);
             if (!by_row)
                 R(stretches)(c, chunk_taps, images, (b.rows - 1) * c->pitch + b.columns, gradient,
                              g_image, stream, c->image, sums);
@@ -587,8 +591,8 @@ static void R(pixels_task)(void *context, ptrdiff_t index) {
     const ptrdiff_t first = chunk * c->per_chunk, out_stride = c->kernel * c->padded;
     const ptrdiff_t sources = conv_least(c->per_chunk, c->sources - first);
     const ptrdiff_t stop = conv_least((part + 1) * c->per_part, c->images);
-    const ptrdiff_t plane = a[1].count * a[2].count;
-    conv_walk w = {.g_channel = a[0].count * plane, .g_row = a[2].count, .x_image = c->image};
+    conv_walk w = {.g_row = a[2].count, .x_image = c->image};
+    w.g_channel = a[0].count * a[1].count * w.g_row;
     w.g_image = c->groups * c->targets * w.g_channel;
     w.x_row = a[1].split * c->pitch * LANES, w.x_step = a[2].split * LANES;
     int slot;
@@ -606,9 +610,7 @@ static void R(pixels_task)(void *context, ptrdiff_t index) {
                 R(fill_pixels)(c, &b, i, stream);
             }
             w.rows = b.rows, w.columns = b.columns;
-            const real *const g = (const real *)c->gradient + image * w.g_image +
-                                  group * c->targets * w.g_channel + b.depth * plane +
-                                  b.top * w.g_row + b.left;
+            const real *const g = R(gradient_of)(c, &b);
             for (ptrdiff_t s = 0; s < sources; s += LANES)
                 for (ptrdiff_t o = 0, outs; o < c->targets; o += outs) {
                     const ptrdiff_t left = c->targets - o;
