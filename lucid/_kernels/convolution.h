@@ -13,12 +13,16 @@
  *              results are written where they belong. Worth the copies where many channels use
  *              them.
  *     shared   a plane for every residue, with padding between rows; the positions there are
- *              computed and dropped.
+ *              computed and dropped, unless rows are whole vectors: then they are left out.
  *
  *     gather   y(o, q) = sum_t w(o, t) x(q + offset(t))            a convolution
  *     spread   the same for each residue of the target modulo the stride, with the taps that reach
  *              it: the transposed convolution, which is also the gradient of the source
  *     weight   dw(o, t) = sum_q g(o, q) x(q + offset(t))           the gradient of the weight
+ *
+ * For the weight's gradient the source becomes a stream of pixels, if it has channels enough: a
+ * vector of channels for each place of one padded plane. Then g is read where it is, one number at
+ * a time, and nothing has to be added up across lanes.
  *
  * Channels-first arrays (images, channels, depth, height, width); one or two dimensions have size-1
  * axes in front. All sizes count elements.
@@ -60,7 +64,7 @@ typedef struct {
     conv_axis axis[CONV_AXES];
     ptrdiff_t kernel; /* places of the whole kernel */
     ptrdiff_t pitch, plane, image, channel, stream; /* from row to row ...; all of a block */
-    ptrdiff_t row;                           /* positions from row to row: the pitch, or no gap */
+    ptrdiff_t row;                           /* from row to row of positions: maybe without gaps */
     ptrdiff_t positions;                     /* of a whole block, gaps included */
     int direct;                              /* tiles are written where they belong */
     ptrdiff_t taps;                          /* sources x places */
@@ -186,19 +190,19 @@ static void conv_chunks(conv_pass *c, ptrdiff_t wanted, ptrdiff_t unit) {
     c->chunks = (c->sources + c->per_chunk - 1) / c->per_chunk;
 }
 
-/* Lays out the stream of blocks of about `wanted` positions. For the gradient of the weight it holds
- * as many images as have `walk` positions, and so many channels that it has about `size` elements;
- * else (0, 0) all channels of one image. */
+/* Lays out the stream of blocks of about `wanted` positions. For the gradient of the weight it
+ * holds as many images as have `walk` positions, and so many channels that it has about `size`
+ * elements; else (0, 0) all channels of one image. */
 static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdiff_t *residues,
                           ptrdiff_t wanted, ptrdiff_t walk, ptrdiff_t size, ptrdiff_t lanes) {
     if (conv_axes_init(c, extents, residues) < 0) return -1;
     conv_axis *const depth = &c->axis[CONV_DEPTH], *const height = &c->axis[CONV_HEIGHT],
               *const width = &c->axis[CONV_WIDTH];
-    int dense = height->count > 1 && c->targets >= DENSE_TARGETS && width->taps <= DENSE_COLUMNS;
-    const int whole = dense && !size && width->count % lanes == 0 && width->count <= 2 * wanted;
-    if (whole) dense = 0;
+    const int used =
+        height->count > 1 && c->targets >= DENSE_TARGETS && width->taps <= DENSE_COLUMNS;
+    const int whole = used && !size && width->count % lanes == 0 && width->count <= 2 * wanted;
     conv_axis_planes(height, 0);
-    conv_axis_planes(width, dense);
+    conv_axis_planes(width, used && !whole);
     conv_cut(c, wanted, width->reach);
     c->pitch = width->block + width->reach;
     if (width->reach && width->split == 1 && width->blocks == 1) {
@@ -245,10 +249,11 @@ static void conv_axis_whole(conv_axis *a) {
     }
 }
 
-/* The same for a stream of pixels: the planes of `lanes` channels are stored as one, whose elements
- * are vectors. Offsets are those of the places of the kernel. */
+/* The same for a stream of pixels, in at least so many chunks if there are channels enough: the
+ * planes of `lanes` channels are stored as one, whose elements are vectors. Offsets are those of the
+ * places of the kernel. */
 static int conv_pixels_init(conv_pass *c, const conv_extent *extents, ptrdiff_t wanted,
-                            ptrdiff_t walk, ptrdiff_t size, ptrdiff_t lanes) {
+                            ptrdiff_t walk, ptrdiff_t size, ptrdiff_t chunks, ptrdiff_t lanes) {
     if (conv_axes_init(c, extents, NULL) < 0) return -1;
     conv_axis *const depth = &c->axis[CONV_DEPTH], *const height = &c->axis[CONV_HEIGHT],
               *const width = &c->axis[CONV_WIDTH];
@@ -262,7 +267,7 @@ static int conv_pixels_init(conv_pass *c, const conv_extent *extents, ptrdiff_t 
     c->image = depth->taps * c->plane * lanes;
     c->channel = c->together * c->image;
     c->padded = conv_up(c->sources, lanes);
-    conv_chunks(c, c->padded / lanes * c->channel / size, lanes);
+    conv_chunks(c, conv_most(chunks, c->padded / lanes * c->channel / size), lanes);
     c->stream = c->per_chunk / lanes * c->channel;
 
     c->taps = 0;

@@ -73,7 +73,7 @@ cdef extern from *:
         Py_ssize_t walk, Py_ssize_t size, Py_ssize_t slack) nogil
     int conv_pixels_init(
         conv_pass* c, const conv_extent* extents, Py_ssize_t wanted, Py_ssize_t walk,
-        Py_ssize_t size, Py_ssize_t lanes) nogil
+        Py_ssize_t size, Py_ssize_t chunks, Py_ssize_t lanes) nogil
     Py_ssize_t conv_blocks(const conv_pass* c) nogil
     Py_ssize_t conv_up(Py_ssize_t x, Py_ssize_t step) nogil
     conv_level conv_pick_f32()
@@ -384,9 +384,12 @@ cdef ndarray partial_sums(conv_pass* c, ndarray out, Py_ssize_t tasks, Py_ssize_
 cdef ndarray pixel_sums(
     const geometry* f, conv_pass* c, const conv_level* level, ndarray x, ndarray g, ndarray out
 ):
+    """The gradient of the weight, with vectors of source channels."""
     cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(x), bytes, tasks
+    cdef Py_ssize_t chunks = PARTS // (c.groups * c.images)
     cdef ndarray _sums, _memory
-    if conv_pixels_init(c, f.extent, WALK, PIXELS, STREAM // itemsize, level.lanes) < 0:
+    if conv_pixels_init(
+            c, f.extent, WALK, PIXELS, STREAM // itemsize, chunks, level.lanes) < 0:
         raise MemoryError
     try:
         bytes = c.groups * c.targets * c.kernel * c.padded * itemsize

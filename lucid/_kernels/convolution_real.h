@@ -2,9 +2,9 @@
  *
  * The product keeps ROWS target channels x 2 vectors of positions in registers while it walks over
  * the taps (few channels: more vectors). The weight's gradient keeps OUTS target channels x TAPS
- * taps while it walks over positions, of several images where one has few; then their lanes are
- * added up. Sums over taps and positions run in one order, whatever the
- * number of threads.
+ * taps while it walks over positions, of several images where one has few: vectors of source
+ * channels, or, where these are too few, of positions, whose lanes are added up at the end. Sums
+ * over taps and positions run in one order, whatever the number of threads.
  */
 
 #include "rows_real.h"
@@ -212,7 +212,7 @@ static void R(product_task)(void *context, ptrdiff_t index) {
     int slot;
     real *const stream = (real *)conv_claim(c, &slot), *const result = stream + c->stream;
     const ptrdiff_t positions = (b.rows - 1) * c->row + b.columns;
-    const ptrdiff_t gap = c->pitch - c->row;
+    const ptrdiff_t gap = c->pitch - c->row; /* in the stream, where the rows are whole vectors */
     const int direct = c->direct && positions >= LANES;
     const ptrdiff_t stride = direct ? R(target_plane)(c) : conv_up(c->positions + LANES, LANES);
     const real *w = (const real *)c->weights + group * c->targets * c->taps;
@@ -228,11 +228,11 @@ static void R(product_task)(void *context, ptrdiff_t index) {
                    : left > LANES && positions >= 2 * LANES  ? 2 : 1;
             /* The last tile ends with the last position, and computes some a second time. */
             const ptrdiff_t at = conv_most(conv_least(p, positions - vecs * LANES), 0);
-            const ptrdiff_t rows_before = gap ? at / c->row : 0;
-            const ptrdiff_t from = at + rows_before * gap;
-            const ptrdiff_t next = gap ? (at + LANES) / c->row - rows_before : 0;
+            /* The gaps of the stream before the first vector, and before the second. */
+            const ptrdiff_t gaps = gap ? at / c->row * gap : 0;
+            const ptrdiff_t next = gap ? (at + LANES) / c->row * gap - gaps : 0;
             (vecs == WIDE ? R(wide_tiles)[rows - 1] : R(tiles)[rows - 1][vecs - 1])(
-                c->taps, w, c->offsets, stream + from, LANES + next * gap, to + at, stride, bias);
+                c->taps, w, c->offsets, stream + at + gaps, LANES + next, to + at, stride, bias);
         }
         if (!direct) R(deliver)(c, &b, first, rows, result, stride);
         w += rows * c->taps;
@@ -474,9 +474,11 @@ ALWAYS_INLINE void R(to_pixels)(real *to, const real *from, ptrdiff_t stride, pt
     if (channels == LANES && count == LANES)
         for (int i = 0; i < LANES; i++) x[i] = *(const vec_at *)(from + i * stride);
     else
-        for (int i = 0; i < LANES; i++)
-            x[i] = i < channels ? R(load_some)(from + i * stride, 1, 0, count, (vec){0}, first, last)
-                                : (vec){0};
+        for (int i = 0; i < LANES; i++) {
+            x[i] = (vec){0};
+            if (i < channels)
+                x[i] = R(load_some)(from + i * stride, 1, 0, count, x[i], first, last);
+        }
     _Pragma("GCC unroll 4")
     for (int lanes = LANES; lanes > 1; lanes /= 2) { /* transposes, in log2 of the lanes rounds */
         _Pragma("GCC unroll 8")
@@ -499,7 +501,8 @@ static void R(fill_pixels)(const conv_pass *c, const conv_block *b, ptrdiff_t pl
                     *const width = &c->axis[CONV_WIDTH];
     const ptrdiff_t row = width->source, slice = height->source * row;
     const ptrdiff_t stride = depth->source * slice;
-    const real *const all = c->source, *const last = all + c->images * c->groups * c->sources * stride;
+    const real *const all = c->source;
+    const real *const last = all + c->images * c->groups * c->sources * stride;
     const real *const image =
         all + ((b->image * c->groups + b->group) * c->sources + b->first) * stride;
     const ptrdiff_t top = b->top * height->split + height->origin[0];
@@ -597,7 +600,8 @@ static void R(pixels_task)(void *context, ptrdiff_t index) {
     w.x_row = a[1].split * c->pitch * LANES, w.x_step = a[2].split * LANES;
     int slot;
     real *const stream = (real *)conv_claim(c, &slot);
-    real *const sums = (real *)c->sums + (part * c->groups + group) * c->targets * out_stride + first;
+    real *const sums =
+        (real *)c->sums + (part * c->groups + group) * c->targets * out_stride + first;
     for (ptrdiff_t i = 0; i < c->targets * c->kernel; i++)
         R(clear)(sums + i * c->padded, conv_up(sources, LANES));
     for (ptrdiff_t image = part * c->per_part; image < stop; image += c->together)
