@@ -20,7 +20,7 @@
  *              it: the transposed convolution, which is also the gradient of the source
  *     weight   dw(o, t) = sum_q g(o, q) x(q + offset(t))           the gradient of the weight
  *
- * For the weight's gradient the source becomes a stream of pixels, if it has channels enough: a
+ * For the weight's gradient the source becomes a stream of pixels, if its channels fill vectors: a
  * vector of channels for each place of one padded plane. Then g is read where it is, one number at
  * a time, and nothing has to be added up across lanes.
  *
@@ -40,7 +40,8 @@
 
 enum { CONV_DEPTH, CONV_HEIGHT, CONV_WIDTH, CONV_AXES };
 
-/* Dense planes: from so many target channels on, and up to so many columns of the kernel. */
+/* Dense planes, and those of pixels: from so many target channels on, and the former up to so many
+ * columns of the kernel. */
 enum { DENSE_TARGETS = 8, DENSE_COLUMNS = 8 };
 
 /* What the user says about one axis of the convolution from `source` to `target`. */

@@ -34,6 +34,7 @@ cdef extern from *:
     static conv_level conv_pick_f32(void) { return LUCID_PICK(level_f32); }
     static conv_level conv_pick_f64(void) { return LUCID_PICK(level_f64); }
     """
+    enum: DENSE_TARGETS
     ctypedef struct atomic_flag:
         pass
     ctypedef struct conv_extent:
@@ -457,8 +458,8 @@ def convolution_weight(
         return out
 
     c.sources, c.targets = f.sources // groups, f.targets // groups
-    if (c.targets >= 4 and 3 * conv_up(c.sources, level.lanes) <= 4 * c.sources
-            and conv_reaches_all(f.extent)):
+    if (c.targets >= DENSE_TARGETS and conv_reaches_all(f.extent)
+            and 7 * conv_up(c.sources, level.lanes) <= 8 * c.sources):
         return pixel_sums(&f, &c, level, x, g, out)
     walk = WALK * sizeof(float) // itemsize
     if conv_pass_init(&c, f.extent, NULL, walk, walk, STREAM // itemsize, level.lanes) < 0:

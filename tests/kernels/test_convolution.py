@@ -43,7 +43,7 @@ def geometries(draw, most=12):
         for n, k, d, p, s in zip(sizes, kernel, dilation, padding, stride, strict=True)
     )
     groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
-    ins = draw(st.sampled_from([1, 2, 3, 4, 6, 14, 17]))  # many are vectors for the weight
+    ins = draw(st.sampled_from([1, 2, 3, 4, 6, 15, 16]))  # many are vectors for the weight
     channels = ins, draw(st.sampled_from([1, 2, 3, 5, 7, 12, 13, 25]))
     batch = draw(st.sampled_from([0, 1, 2, 3, 9]))
     return batch, channels, sizes, out, kernel, stride, padding, dilation, groups
@@ -125,7 +125,7 @@ BLOCKS = [
     (3, (16, 24), (41, 32), (41, 32), (3, 3), (1, 1), (1, 1), (1, 1), 1),
     (2, (30, 9), (18, 96), (9, 48), (4, 3), (2, 2), (1, 1), (1, 1), 2),
     (2, (16, 8), (5000,), (2500,), (3,), (2,), (1,), (1,), 1),
-    (2, (13, 15), (4, 6, 16), (4, 6, 16), (3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1), 1),
+    (2, (15, 13), (4, 6, 16), (4, 6, 16), (3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1), 1),
 ]
 
 
@@ -178,7 +178,7 @@ def test_values_that_are_not_finite_stay_where_they_are_seen():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(  # shared planes up to 7, then dense ones; vectors of source channels
-    ("ins", "outs"), [(2, 1), (2, 2), (2, 5), (2, 7), (2, 8), (2, 13), (17, 5)]
+    ("ins", "outs"), [(2, 1), (2, 2), (2, 5), (2, 7), (2, 8), (2, 13), (15, 9)]
 )
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_the_weight_s_gradient_is_not_finite_where_the_reference_s_is_not(
         np.testing.assert_allclose(got, want, rtol=2000 * np.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize("sources", [3, 20])
+@pytest.mark.parametrize("sources", [3, 15])
 @pytest.mark.parametrize("channels", [1, 9])
 def test_the_weight_s_gradient_sees_no_other_channel_and_no_old_memory(channels, sources):
     rng = np.random.default_rng(0)
