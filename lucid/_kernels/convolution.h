@@ -13,12 +13,16 @@
  *              results are written where they belong. Worth the copies where many channels use
  *              them.
  *     shared   a plane for every residue, with padding between rows; the positions there are
- *              computed and dropped.
+ *              computed and dropped, unless rows are whole vectors: then they are left out.
  *
  *     gather   y(o, q) = sum_t w(o, t) x(q + offset(t))            a convolution
  *     spread   the same for each residue of the target modulo the stride, with the taps that reach
  *              it: the transposed convolution, which is also the gradient of the source
  *     weight   dw(o, t) = sum_q g(o, q) x(q + offset(t))           the gradient of the weight
+ *
+ * For the weight's gradient the source becomes a stream of pixels, if its channels fill vectors: a
+ * vector of channels for each place of one padded plane. Then g is read where it is, one number at
+ * a time, and nothing has to be added up across lanes.
  *
  * Channels-first arrays (images, channels, depth, height, width); one or two dimensions have size-1
  * axes in front. All sizes count elements.
@@ -36,7 +40,8 @@
 
 enum { CONV_DEPTH, CONV_HEIGHT, CONV_WIDTH, CONV_AXES };
 
-/* Dense planes: from so many target channels on, and up to so many columns of the kernel. */
+/* Dense planes, and those of pixels: from so many target channels on, and the former up to so many
+ * columns of the kernel. */
 enum { DENSE_TARGETS = 8, DENSE_COLUMNS = 8 };
 
 /* What the user says about one axis of the convolution from `source` to `target`. */
@@ -60,6 +65,7 @@ typedef struct {
     conv_axis axis[CONV_AXES];
     ptrdiff_t kernel; /* places of the whole kernel */
     ptrdiff_t pitch, plane, image, channel, stream; /* from row to row ...; all of a block */
+    ptrdiff_t row;                           /* from row to row of positions: maybe without gaps */
     ptrdiff_t positions;                     /* of a whole block, gaps included */
     int direct;                              /* tiles are written where they belong */
     ptrdiff_t taps;                          /* sources x places */
@@ -72,7 +78,10 @@ typedef struct {
     /* The weight's gradient: images in each of `parts` partial sums, and in a stream. */
     const void *gradient;
     void *sums;
-    ptrdiff_t parts, per_part, together, spread;
+    ptrdiff_t parts, per_part, together;
+    ptrdiff_t spread; /* from channel to channel of the gradient, */
+    int in_place;     /* which is read where it is: no gaps, whole vectors */
+    ptrdiff_t padded; /* source channels in the sums over pixels */
     /* A workspace for every thread that may be inside a task. */
     char *workspace;
     ptrdiff_t workspaces, workspace_bytes;
@@ -142,11 +151,8 @@ static inline int conv_reaches_all(const conv_extent *extents) {
     return 1;
 }
 
-/* Cuts the positions into blocks of about `wanted` and lays out the stream. For the gradient of the
- * weight it holds as many images as have `walk` positions, and so many channels that it has about
- * `size` elements; else (0, 0) all channels of one image. */
-static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdiff_t *residues,
-                          ptrdiff_t wanted, ptrdiff_t walk, ptrdiff_t size, ptrdiff_t slack) {
+/* The taps of the three axes, and memory for the offsets of all. */
+static int conv_axes_init(conv_pass *c, const conv_extent *extents, const ptrdiff_t *residues) {
     ptrdiff_t lists = 0;
     c->kernel = 1;
     for (int d = 0; d < CONV_AXES; d++) {
@@ -161,22 +167,44 @@ static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdif
         memory += 5 * extents[d].kernel;
     }
     c->offsets = memory;
+    return 0;
+}
 
-    conv_axis *const depth = &c->axis[CONV_DEPTH], *const height = &c->axis[CONV_HEIGHT],
-              *const width = &c->axis[CONV_WIDTH];
-    const int dense =
-        height->count > 1 && c->targets >= DENSE_TARGETS && width->taps <= DENSE_COLUMNS;
-    conv_axis_planes(height, 0);
-    conv_axis_planes(width, dense);
-    depth->block = 1;
+/* Cuts the positions into blocks of about `wanted`, with `gap` more after each row. */
+static void conv_cut(conv_pass *c, ptrdiff_t wanted, ptrdiff_t gap) {
+    conv_axis *const height = &c->axis[CONV_HEIGHT], *const width = &c->axis[CONV_WIDTH];
+    c->axis[CONV_DEPTH].block = 1;
     width->block = width->count > 2 * wanted ? wanted : width->count;
-    const ptrdiff_t row = width->block + width->reach;
-    height->block = conv_most(1, conv_least(height->count, wanted / conv_most(row, 1)));
+    const ptrdiff_t row = conv_most(width->block + gap, 1);
+    height->block = conv_most(1, conv_least(height->count, wanted / row));
     for (int d = 0; d < CONV_AXES; d++) {
         conv_axis *const a = &c->axis[d];
         a->blocks = a->count ? (a->count + a->block - 1) / a->block : 0;
         if (a->blocks) a->block = (a->count + a->blocks - 1) / a->blocks;
     }
+}
+
+/* About `wanted` chunks of the source channels, each a multiple of `unit`. */
+static void conv_chunks(conv_pass *c, ptrdiff_t wanted, ptrdiff_t unit) {
+    wanted = conv_most(1, conv_least(c->sources, wanted));
+    c->per_chunk = conv_up((c->sources + wanted - 1) / wanted, unit);
+    c->chunks = (c->sources + c->per_chunk - 1) / c->per_chunk;
+}
+
+/* Lays out the stream of blocks of about `wanted` positions. For the gradient of the weight it
+ * holds as many images as have `walk` positions, and so many channels that it has about `size`
+ * elements; else (0, 0) all channels of one image. */
+static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdiff_t *residues,
+                          ptrdiff_t wanted, ptrdiff_t walk, ptrdiff_t size, ptrdiff_t lanes) {
+    if (conv_axes_init(c, extents, residues) < 0) return -1;
+    conv_axis *const depth = &c->axis[CONV_DEPTH], *const height = &c->axis[CONV_HEIGHT],
+              *const width = &c->axis[CONV_WIDTH];
+    const int used =
+        height->count > 1 && c->targets >= DENSE_TARGETS && width->taps <= DENSE_COLUMNS;
+    const int whole = used && !size && width->count % lanes == 0 && width->count <= 2 * wanted;
+    conv_axis_planes(height, 0);
+    conv_axis_planes(width, used && !whole);
+    conv_cut(c, wanted, width->reach);
     c->pitch = width->block + width->reach;
     if (width->reach && width->split == 1 && width->blocks == 1) {
         /* The padding at the end of a row and at the start of the next may share its zeros. */
@@ -186,18 +214,17 @@ static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdif
         c->pitch = conv_least(c->pitch, width->block + width->reach);
     }
     c->plane = (height->block + height->reach) * c->pitch;
-    c->positions = (height->block - 1) * c->pitch + width->block;
+    c->row = whole ? width->count : c->pitch;
+    c->positions = (height->block - 1) * c->row + width->block;
     c->together = conv_most(1, conv_least(c->images, walk / conv_most(c->positions, 1)));
     /* Past the last plane there may be zeros to share as well. */
     c->image = depth->taps * height->planes * width->planes * c->plane + width->reach;
     c->channel = c->together * c->image;
-    c->chunks = size ? conv_most(1, conv_least(c->sources, c->sources * c->channel / size)) : 1;
-    c->per_chunk = (c->sources + c->chunks - 1) / c->chunks;
-    c->chunks = (c->sources + c->per_chunk - 1) / c->per_chunk;
+    conv_chunks(c, size ? c->sources * c->channel / size : 1, 1);
     /* Whether the positions of a block are neighbours in the target. */
     c->direct = depth->step == 1 && height->step == 1 && width->step == 1 &&
-                (height->block == 1 || c->pitch == width->target);
-    c->stream = conv_up(c->per_chunk * c->channel + slack, 64);
+                (height->block == 1 || c->row == width->target);
+    c->stream = conv_up(c->per_chunk * c->channel + lanes, 64);
 
     c->taps = 0;
     for (ptrdiff_t s = 0; s < c->sources; s++)
@@ -209,6 +236,47 @@ static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdif
                         ((i * height->planes + height->plane[j]) * width->planes +
                          width->plane[k]) * c->plane +
                         height->base[j] * c->pitch + width->base[k];
+    return 0;
+}
+
+/* One plane that holds all that the taps read, from the first one's on. */
+static void conv_axis_whole(conv_axis *a) {
+    a->origin[0] = a->reach = 0;
+    for (ptrdiff_t t = 0; t < a->taps; t++)
+        a->origin[0] = t ? conv_least(a->origin[0], a->shift[t]) : a->shift[t];
+    for (ptrdiff_t t = 0; t < a->taps; t++) {
+        a->base[t] = a->shift[t] - a->origin[0];
+        a->reach = conv_most(a->reach, a->base[t]);
+    }
+}
+
+/* The same for a stream of pixels, in at least so many chunks if there are channels enough: the
+ * planes of `lanes` channels are stored as one, whose elements are vectors. Offsets are those of the
+ * places of the kernel. */
+static int conv_pixels_init(conv_pass *c, const conv_extent *extents, ptrdiff_t wanted,
+                            ptrdiff_t walk, ptrdiff_t size, ptrdiff_t chunks, ptrdiff_t lanes) {
+    if (conv_axes_init(c, extents, NULL) < 0) return -1;
+    conv_axis *const depth = &c->axis[CONV_DEPTH], *const height = &c->axis[CONV_HEIGHT],
+              *const width = &c->axis[CONV_WIDTH];
+    conv_axis_whole(height);
+    conv_axis_whole(width);
+    conv_cut(c, wanted, 0);
+    c->pitch = (width->block - 1) * width->split + width->reach + 1;
+    c->plane = ((height->block - 1) * height->split + height->reach + 1) * c->pitch;
+    c->positions = height->block * width->block;
+    c->together = conv_most(1, conv_least(c->images, walk / conv_most(c->positions, 1)));
+    c->image = depth->taps * c->plane * lanes;
+    c->channel = c->together * c->image;
+    c->padded = conv_up(c->sources, lanes);
+    conv_chunks(c, conv_most(chunks, c->padded / lanes * c->channel / size), lanes);
+    c->stream = c->per_chunk / lanes * c->channel;
+
+    c->taps = 0;
+    for (ptrdiff_t i = 0; i < depth->taps; i++)
+        for (ptrdiff_t j = 0; j < height->taps; j++)
+            for (ptrdiff_t k = 0; k < width->taps; k++)
+                c->offsets[c->taps++] =
+                    (i * c->plane + height->base[j] * c->pitch + width->base[k]) * lanes;
     return 0;
 }
 
@@ -260,6 +328,11 @@ static inline void conv_release(const conv_pass *c, int slot) {
     atomic_flag_clear_explicit(&c->claimed[slot], memory_order_release);
 }
 
+/* What the sums over pixels walk over, and how far apart g and x lie there. */
+typedef struct {
+    ptrdiff_t images, rows, columns, g_channel, g_image, g_row, x_image, x_row, x_step;
+} conv_walk;
+
 typedef void (*conv_task)(void *context, ptrdiff_t index);
 
 /* One level's loops for one dtype. */
@@ -269,8 +342,10 @@ typedef struct {
                  ptrdiff_t source_stride, const conv_extent *extents);
     conv_task product; /* index: a block of a group of an image */
     conv_task weight;  /* index: a chunk of source channels of a group of a part */
+    conv_task pixels;  /* the same on a stream of pixels */
     conv_task channel; /* index: of a target channel, whose gradient is summed */
     void (*combine)(const conv_pass *c, void *out, ptrdiff_t count);
+    void (*combine_pixels)(const conv_pass *c, void *out);
 } conv_level;
 
 #endif

@@ -34,6 +34,7 @@ cdef extern from *:
     static conv_level conv_pick_f32(void) { return LUCID_PICK(level_f32); }
     static conv_level conv_pick_f64(void) { return LUCID_PICK(level_f64); }
     """
+    enum: DENSE_TARGETS
     ctypedef struct atomic_flag:
         pass
     ctypedef struct conv_extent:
@@ -43,7 +44,7 @@ cdef extern from *:
     ctypedef struct conv_pass:
         Py_ssize_t images, groups, sources, targets
         conv_axis axis[3]
-        Py_ssize_t stream, positions, kernel, taps, height
+        Py_ssize_t stream, positions, pitch, kernel, taps, height
         Py_ssize_t* memory
         const void* source
         const void* bias
@@ -51,7 +52,8 @@ cdef extern from *:
         void* weights
         const void* gradient
         void* sums
-        Py_ssize_t chunks, parts, per_part, together, spread
+        Py_ssize_t chunks, parts, per_part, together, spread, padded
+        bint in_place
         char* workspace
         Py_ssize_t workspaces, workspace_bytes
         atomic_flag* claimed
@@ -62,12 +64,17 @@ cdef extern from *:
             Py_ssize_t source_stride, const conv_extent* extents) noexcept nogil
         task_t product
         task_t weight
+        task_t pixels
         task_t channel
         void (*combine)(const conv_pass* c, void* out, Py_ssize_t count) noexcept nogil
+        void (*combine_pixels)(const conv_pass* c, void* out) noexcept nogil
     bint conv_reaches_all(const conv_extent* extents) nogil
     int conv_pass_init(
         conv_pass* c, const conv_extent* extents, const Py_ssize_t* residues, Py_ssize_t wanted,
         Py_ssize_t walk, Py_ssize_t size, Py_ssize_t slack) nogil
+    int conv_pixels_init(
+        conv_pass* c, const conv_extent* extents, Py_ssize_t wanted, Py_ssize_t walk,
+        Py_ssize_t size, Py_ssize_t chunks, Py_ssize_t lanes) nogil
     Py_ssize_t conv_blocks(const conv_pass* c) nogil
     Py_ssize_t conv_up(Py_ssize_t x, Py_ssize_t step) nogil
     conv_level conv_pick_f32()
@@ -84,6 +91,9 @@ cdef enum:
     # Positions that the weight's gradient walks over before it adds up its lanes (which takes as
     # long as some 100): in float32 those of a tile fill two thirds of the L1 cache.
     WALK = 1024
+    # Positions of several images that are walked over together where pixels are vectors of
+    # channels: no lanes are added up.
+    PIXELS = 256
     # Bytes of its stream: less than the L2 cache.
     STREAM = 224 << 10
     # Partial sums of the weight's gradient, and the most bytes they may take up.
@@ -355,17 +365,48 @@ cdef void weight_products_task(void* context, Py_ssize_t index) noexcept nogil:
             p.sums + index * p.rows * p.columns * p.itemsize, p.columns, &epilogue)
 
 
-cdef ndarray partial_sums(conv_pass* c, ndarray out, Py_ssize_t tasks, Py_ssize_t together):
-    """Parts of whole walks, enough to make PARTS tasks of `tasks`, and memory for their sums."""
-    cdef Py_ssize_t bytes = cnp.PyArray_NBYTES(out)
-    cdef ndarray sums = out
+cdef void divide(conv_pass* c, Py_ssize_t bytes, Py_ssize_t tasks, Py_ssize_t together) noexcept:
+    """Parts of whole walks, enough to make PARTS tasks of `tasks`; a part's sums take `bytes`."""
     c.parts = max(1, min(PARTS // tasks, PARTS_BYTES // bytes))
     c.per_part = conv_up((c.images + c.parts - 1) // c.parts, together)
     c.parts = (c.images + c.per_part - 1) // c.per_part
+
+
+cdef ndarray partial_sums(conv_pass* c, ndarray out, Py_ssize_t tasks, Py_ssize_t together):
+    """Memory for the sums of parts: `out` where there is one alone."""
+    cdef ndarray sums = out
+    divide(c, cnp.PyArray_NBYTES(out), tasks, together)
     if c.parts > 1:
-        sums = scratch(c.parts * bytes)
+        sums = scratch(c.parts * cnp.PyArray_NBYTES(out))
     c.sums = cnp.PyArray_DATA(sums)
     return sums
+
+
+cdef ndarray pixel_sums(
+    const geometry* f, conv_pass* c, const conv_level* level, ndarray x, ndarray g, ndarray out
+):
+    """The gradient of the weight, with vectors of source channels."""
+    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(x), bytes, tasks
+    cdef Py_ssize_t chunks = PARTS // (c.groups * c.images)
+    cdef ndarray _sums, _memory
+    if conv_pixels_init(
+            c, f.extent, WALK, PIXELS, STREAM // itemsize, chunks, level.lanes) < 0:
+        raise MemoryError
+    try:
+        bytes = c.groups * c.targets * c.kernel * c.padded * itemsize
+        divide(c, bytes, c.groups * c.chunks, c.together)
+        _sums = scratch(c.parts * bytes)
+        c.sums = aligned(_sums)
+        c.source = cnp.PyArray_DATA(x)
+        c.gradient = cnp.PyArray_DATA(g)
+        tasks = c.parts * c.groups * c.chunks
+        _memory = workspace(c, c.stream * itemsize, tasks)
+        with nogil:
+            parallel_for(level.pixels, c, tasks)
+            level.combine_pixels(c, cnp.PyArray_DATA(out))
+    finally:
+        free(c.memory)
+    return out
 
 
 def convolution_weight(
@@ -374,7 +415,7 @@ def convolution_weight(
 ):
     cdef int type_number = cnp.PyArray_TYPE(x), d
     cdef const conv_level* level = level_of(x)
-    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(x), count, walk, tasks
+    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(x), count, walk, copies, tasks
     cdef cnp.npy_intp shape[5]
     cdef geometry f
     cdef conv_pass c
@@ -417,6 +458,9 @@ def convolution_weight(
         return out
 
     c.sources, c.targets = f.sources // groups, f.targets // groups
+    if (c.targets >= DENSE_TARGETS and conv_reaches_all(f.extent)
+            and 7 * conv_up(c.sources, level.lanes) <= 8 * c.sources):
+        return pixel_sums(&f, &c, level, x, g, out)
     walk = WALK * sizeof(float) // itemsize
     if conv_pass_init(&c, f.extent, NULL, walk, walk, STREAM // itemsize, level.lanes) < 0:
         raise MemoryError
@@ -424,10 +468,17 @@ def convolution_weight(
         sums = partial_sums(&c, out, groups * c.chunks, c.together)
         c.source = cnp.PyArray_DATA(x)
         c.gradient = cnp.PyArray_DATA(g)
-        c.spread = c.together * conv_up(c.positions, level.lanes)
-        c.spread += level.lanes  # not a multiple of 4 KB
+        c.in_place = (
+            c.pitch == c.axis[2].count and c.axis[1].blocks == 1
+            and c.positions % level.lanes == 0)
+        if c.in_place:
+            c.spread = c.axis[0].count * c.axis[1].count * c.axis[2].count
+        else:
+            c.spread = c.together * conv_up(c.positions, level.lanes)
+            c.spread += level.lanes  # not a multiple of 4 KB
         tasks = c.parts * groups * c.chunks
-        _memory = workspace(&c, (c.stream + c.targets * c.spread) * itemsize, tasks)
+        copies = 0 if c.in_place else c.targets * c.spread
+        _memory = workspace(&c, (c.stream + copies) * itemsize, tasks)
         with nogil:
             parallel_for(level.weight, &c, tasks)
             if c.parts > 1:

@@ -14,8 +14,9 @@
 
 #define LANES ((ptrdiff_t)(LUCID_VBYTES / sizeof(real)))
 #define vec R(row)
-#define places R(places)
-typedef bits places __attribute__((vector_size(LUCID_VBYTES)));
+#define places R(row_bits)
+typedef int32_t R(index) __attribute__((
+    vector_size(LUCID_VBYTES / sizeof(real) * sizeof(int32_t)), aligned(4), may_alias));
 
 /* Where the first element lies that the window from (z, y, x) on sees; -1: it sees none. */
 static int32_t R(first_seen)(const pool_axis *a, ptrdiff_t z, ptrdiff_t y, ptrdiff_t x) {
@@ -39,17 +40,23 @@ static int32_t R(first_seen)(const pool_axis *a, ptrdiff_t z, ptrdiff_t y, ptrdi
             if (z >= 0 && z < (d)->size && y >= 0 && y < (h)->size)
 
 /* The largest elements of `count` windows, at most a vector of them, and where they lie; from
- * `deep`, `high`, `left` on the first one sees the plane. */
+ * `deep`, `high`, `left` on the first one sees the plane. What follows in the output is still to be
+ * written, as far as there is `room`. */
 ALWAYS_INLINE void R(max_windows)(const pool_job *job, const real *from, ptrdiff_t deep,
                                   ptrdiff_t high, ptrdiff_t left, ptrdiff_t count, real *out,
-                                  int32_t *out_index) {
+                                  int32_t *out_index, ptrdiff_t room) {
     const pool_axis *const d = &job->axis[POOL_DEPTH], *const h = &job->axis[POOL_HEIGHT],
                     *const w = &job->axis[POOL_WIDTH];
     const real *const first = job->source;
     const real *const last = first + job->planes * d->size * h->size * w->size;
     const vec nothing = (vec){0} - (real)INFINITY;
     vec best = nothing;
-    places index = (places){0} + INT32_MIN; /* of the first window's tap, which may lie outside */
+    const pool_range starts = pool_inside(left, w->stride, w->size, count);
+    const int inside = deep >= 0 && deep < d->size && high >= 0 && high < h->size &&
+                       starts.end - starts.begin == count;
+    /* Of the first window's tap, which may lie outside: at first, where all windows start. */
+    places index = (places){0} +
+                   (bits)(inside ? (deep * h->size + high) * w->size + left : INT32_MIN);
     EACH_ROW(d, h, deep, high, z, y)
         for (ptrdiff_t k = 0; k < w->kernel; k++) {
             const ptrdiff_t x = left + k * w->dilation;
@@ -61,12 +68,16 @@ ALWAYS_INLINE void R(max_windows)(const pool_job *job, const real *from, ptrdiff
             best = (vec)((take & (places)v) | (~take & (places)best));
             index = (take & (bits)((z * h->size + y) * w->size + x)) | (~take & index);
         }
-    for (ptrdiff_t q = 0; q < count; q++) {
-        const ptrdiff_t at = index[q] + q * w->stride;
-        out[q] = best[q];
-        out_index[q] = at >= 0 ? (int32_t)at /* else -inf alone, or nothing */
-                               : R(first_seen)(job->axis, deep, high, left + q * w->stride);
-    }
+    index += R(lanes)() * (bits)w->stride;
+    if (!inside)
+        for (ptrdiff_t q = 0; q < count; q++)
+            if (index[q] < 0) /* never set: -inf alone, or nothing */
+                index[q] = R(first_seen)(job->axis, deep, high, left + q * w->stride);
+    if (room >= LANES) {
+        *(R(row_at) *)out = best;
+        *(R(index) *)out_index = __builtin_convertvector(index, R(index));
+    } else
+        for (ptrdiff_t q = 0; q < count; q++) out[q] = best[q], out_index[q] = (int32_t)index[q];
 }
 
 static void R(max_task)(void *context, ptrdiff_t task) {
@@ -75,7 +86,8 @@ static void R(max_task)(void *context, ptrdiff_t task) {
                     *const w = &job->axis[POOL_WIDTH];
     const ptrdiff_t size = d->size * h->size * w->size;
     const ptrdiff_t end = pool_least(job->planes, (task + 1) * job->per_task);
-    ptrdiff_t at = task * job->per_task * d->count * h->count * w->count;
+    const ptrdiff_t windows = d->count * h->count * w->count;
+    ptrdiff_t at = task * job->per_task * windows;
     for (ptrdiff_t plane = task * job->per_task; plane < end; plane++) {
         const real *const from = (const real *)job->source + plane * size;
         for (ptrdiff_t z = 0; z < d->count; z++)
@@ -84,7 +96,8 @@ static void R(max_task)(void *context, ptrdiff_t task) {
                     count = pool_least(LANES, w->count - x);
                     R(max_windows)(job, from, z * d->stride - d->padding,
                                    y * h->stride - h->padding, x * w->stride - w->padding, count,
-                                   (real *)job->target + at, job->index + at);
+                                   (real *)job->target + at, job->index + at,
+                                   end * windows - at);
                 }
     }
 }
