@@ -14,7 +14,7 @@
 #ifndef LUCID_ROWWISE
 #define LUCID_ROWWISE
 
-enum { TILE_ROWS = 32, TILE_COLUMNS = 16, COLUMN_BLOCK = 512 };
+enum { TILE_ROWS = 32, TILE_COLUMNS = 16, COLUMN_BLOCK = 512, SUMMED = 4 };
 
 typedef struct {
     const void *x, *g, *y;     /* x: rows; g: incoming gradient; y: what forward returned */
@@ -558,6 +558,39 @@ ROW_LOOP(layer_norm) {
     }
 }
 
+/* Adds to the sums over rows of g h (for the weight) and of g (for the bias, if there is one), with
+ * h = (x - mean) rstd. A few rows, whose products are rounded to `real` anyway, are added up in it
+ * first: to widen each of them would take as long as all the rest. */
+LUCID_INLINE void R(add_rows)(const row_args *args, Py_ssize_t row, const int rows,
+                              double *weight_sum, double *bias_sum) {
+    const Py_ssize_t columns = args->columns;
+    const real *x = (const real *)args->x + row * columns, *g = (const real *)args->g + row * columns;
+    const real *means = args->first, *rstd = (const real *)args->second + row;
+    real mean[SUMMED];
+    for (int i = 0; i < rows; i++) mean[i] = bias_sum ? means[row + i] : 0;
+    LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) {
+        real for_weight = 0, for_bias = 0;
+        for (int i = 0; i < rows; i++) {
+            const real d = g[i * columns + j];
+            for_weight += d * ((x[i * columns + j] - mean[i]) * rstd[i]);
+            for_bias += d;
+        }
+        weight_sum[j] += (double)for_weight;
+        if (bias_sum) bias_sum[j] += (double)for_bias;
+    }
+}
+
+/* ... once so many rows have been walked that are still in the cache, or all. */
+LUCID_INLINE void R(add_walked_rows)(const row_args *args, Py_ssize_t start, Py_ssize_t row,
+                                     Py_ssize_t stop, double *weight_sum, double *bias_sum) {
+    const Py_ssize_t rest = (row + 1 - start) % SUMMED;
+    if (rest == 0)
+        R(add_rows)(args, row + 1 - SUMMED, SUMMED, weight_sum, bias_sum);
+    else if (row + 1 == stop)
+        for (Py_ssize_t i = stop - rest; i < stop; i++)
+            R(add_rows)(args, i, 1, weight_sum, bias_sum);
+}
+
 /* With h = (x - mean) rstd and d = g w:  rstd (d - mean(d) - h mean(d h)).
  * Per chunk: the sums over rows of g h (for the weight) and of g (for the bias). */
 ROW_LOOP(layer_norm_backward) {
@@ -583,10 +616,7 @@ ROW_LOOP(layer_norm_backward) {
         else
             LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
                 out[j] = R(fma)(g[j], rstd, R(fma)(x[j] - mean, slope, offset));
-        LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) {
-            weight_sum[j] += (double)(g[j] * ((x[j] - mean) * rstd));
-            bias_sum[j] += (double)g[j];
-        }
+        R(add_walked_rows)(args, start, row, stop, weight_sum, bias_sum);
     }
 }
 
@@ -688,8 +718,7 @@ ROW_LOOP(rms_norm_backward) {
         else
             LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
                 out[j] = R(fma)(g[j], rstd, x[j] * slope);
-        LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
-            weight_sum[j] += (double)(g[j] * (x[j] * rstd));
+        R(add_walked_rows)(args, start, row, stop, weight_sum, NULL);
     }
 }
 
