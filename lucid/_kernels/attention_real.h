@@ -5,7 +5,8 @@
  * far; when a later block has a larger one, the row's sum and its part of the output are scaled
  * down to it (Milakov & Gimelshein 2018; Rabe & Staats 2021; Dao et al. 2022). So no more than one
  * block of scores exists at a time. Under a causal mask, chunks of keys after a block's last query
- * are never touched.
+ * are never touched; a NaN or inf in a later key or value of a query's own block does reach it, as
+ * a product with 0.
  *
  * Backward makes the probabilities again from the scores and the saved log-sum-exp of each row.
  * A task is all queries of one head of keys, which makes its gradients sums in a fixed order.

@@ -42,7 +42,7 @@ enum { CONV_DEPTH, CONV_HEIGHT, CONV_WIDTH, CONV_AXES };
 
 /* Dense planes, and those of pixels: from so many target channels on, and the former up to so many
  * columns of the kernel. */
-enum { DENSE_TARGETS = 8, DENSE_COLUMNS = 8 };
+enum { MANY_TARGETS = 8, DENSE_COLUMNS = 8 };
 
 /* What the user says about one axis of the convolution from `source` to `target`. */
 typedef struct {
@@ -51,7 +51,8 @@ typedef struct {
 
 /* One axis of one pass. Position q is target index q * step + start; its tap t, number tap[t] of
  * the kernel, reads source index q * split + shift[t]. Plane p holds source index i * split +
- * origin[p] at i; tap t finds its own in plane[t], at q + base[t]. */
+ * origin[p] at i; tap t finds its own in plane[t], at q + base[t]. For pixels there is one plane,
+ * of all source indices from origin[0] on, and tap t lies at q * split + base[t]. */
 typedef struct {
     ptrdiff_t source, target, count, step, start, split;
     ptrdiff_t taps, planes;
@@ -66,7 +67,7 @@ typedef struct {
     ptrdiff_t kernel; /* places of the whole kernel */
     ptrdiff_t pitch, plane, image, channel, stream; /* from row to row ...; all of a block */
     ptrdiff_t row;                           /* from row to row of positions: maybe without gaps */
-    ptrdiff_t positions;                     /* of a whole block, gaps included */
+    ptrdiff_t positions;                     /* of a whole block, with the gaps of its rows */
     int direct;                              /* tiles are written where they belong */
     ptrdiff_t taps;                          /* sources x places */
     ptrdiff_t *offsets;                      /* of the taps, in the order of the weight */
@@ -199,11 +200,12 @@ static int conv_pass_init(conv_pass *c, const conv_extent *extents, const ptrdif
     if (conv_axes_init(c, extents, residues) < 0) return -1;
     conv_axis *const depth = &c->axis[CONV_DEPTH], *const height = &c->axis[CONV_HEIGHT],
               *const width = &c->axis[CONV_WIDTH];
-    const int used =
-        height->count > 1 && c->targets >= DENSE_TARGETS && width->taps <= DENSE_COLUMNS;
-    const int whole = used && !size && width->count % lanes == 0 && width->count <= 2 * wanted;
+    const int worth_dense =
+        height->count > 1 && c->targets >= MANY_TARGETS && width->taps <= DENSE_COLUMNS;
+    const int whole =
+        worth_dense && !size && width->count % lanes == 0 && width->count <= 2 * wanted;
     conv_axis_planes(height, 0);
-    conv_axis_planes(width, used && !whole);
+    conv_axis_planes(width, worth_dense && !whole);
     conv_cut(c, wanted, width->reach);
     c->pitch = width->block + width->reach;
     if (width->reach && width->split == 1 && width->blocks == 1) {
@@ -251,8 +253,8 @@ static void conv_axis_whole(conv_axis *a) {
 }
 
 /* The same for a stream of pixels, in at least so many chunks if there are channels enough: the
- * planes of `lanes` channels are stored as one, whose elements are vectors. Offsets are those of the
- * places of the kernel. */
+ * planes of `lanes` channels are stored as one, whose elements are vectors. Offsets are those of
+ * the places of the kernel. */
 static int conv_pixels_init(conv_pass *c, const conv_extent *extents, ptrdiff_t wanted,
                             ptrdiff_t walk, ptrdiff_t size, ptrdiff_t chunks, ptrdiff_t lanes) {
     if (conv_axes_init(c, extents, NULL) < 0) return -1;

@@ -34,7 +34,7 @@ cdef extern from *:
     static conv_level conv_pick_f32(void) { return LUCID_PICK(level_f32); }
     static conv_level conv_pick_f64(void) { return LUCID_PICK(level_f64); }
     """
-    enum: DENSE_TARGETS
+    enum: MANY_TARGETS
     ctypedef struct atomic_flag:
         pass
     ctypedef struct conv_extent:
@@ -71,7 +71,7 @@ cdef extern from *:
     bint conv_reaches_all(const conv_extent* extents) nogil
     int conv_pass_init(
         conv_pass* c, const conv_extent* extents, const Py_ssize_t* residues, Py_ssize_t wanted,
-        Py_ssize_t walk, Py_ssize_t size, Py_ssize_t slack) nogil
+        Py_ssize_t walk, Py_ssize_t size, Py_ssize_t lanes) nogil
     int conv_pixels_init(
         conv_pass* c, const conv_extent* extents, Py_ssize_t wanted, Py_ssize_t walk,
         Py_ssize_t size, Py_ssize_t chunks, Py_ssize_t lanes) nogil
@@ -92,7 +92,7 @@ cdef enum:
     # long as some 100): in float32 those of a tile fill two thirds of the L1 cache.
     WALK = 1024
     # Positions of several images that are walked over together where pixels are vectors of
-    # channels: no lanes are added up.
+    # channels: no lanes are added up. (One image may have up to 2 WALK in one sum.)
     PIXELS = 256
     # Bytes of its stream: less than the L2 cache.
     STREAM = 224 << 10
@@ -458,7 +458,7 @@ def convolution_weight(
         return out
 
     c.sources, c.targets = f.sources // groups, f.targets // groups
-    if (c.targets >= DENSE_TARGETS and conv_reaches_all(f.extent)
+    if (c.targets >= MANY_TARGETS and conv_reaches_all(f.extent)
             and 7 * conv_up(c.sources, level.lanes) <= 8 * c.sources):
         return pixel_sums(&f, &c, level, x, g, out)
     walk = WALK * sizeof(float) // itemsize
@@ -469,7 +469,7 @@ def convolution_weight(
         c.source = cnp.PyArray_DATA(x)
         c.gradient = cnp.PyArray_DATA(g)
         c.in_place = (
-            c.pitch == c.axis[2].count and c.axis[1].blocks == 1
+            c.pitch == c.axis[2].count and c.axis[1].blocks == 1 and c.axis[2].blocks == 1
             and c.positions % level.lanes == 0)
         if c.in_place:
             c.spread = c.axis[0].count * c.axis[1].count * c.axis[2].count

@@ -225,7 +225,7 @@ static void R(product_task)(void *context, ptrdiff_t index) {
         for (ptrdiff_t p = 0, vecs; p < positions; p += vecs * LANES) {
             const ptrdiff_t left = positions - p;
             vecs = rows <= WIDE_ROWS && left >= WIDE * LANES && !gap ? WIDE
-                   : left > LANES && positions >= 2 * LANES  ? 2 : 1;
+                   : left > LANES && positions >= 2 * LANES ? 2 : 1;
             /* The last tile ends with the last position, and computes some a second time. */
             const ptrdiff_t at = conv_most(conv_least(p, positions - vecs * LANES), 0);
             /* The gaps of the stream before the first vector, and before the second. */
@@ -358,13 +358,17 @@ static void R(spread_gradient)(const conv_pass *c, const conv_block *b, real *to
         }
 }
 
+/* log2 of the target channels that the next tile takes, of those left. */
+ALWAYS_INLINE int R(log2_outs)(ptrdiff_t left) {
+    return left >= OUTS ? (OUTS == 8 ? 3 : 2) : left >= 4 ? 2 : left >= 2 ? 1 : 0;
+}
+
 /* sums(o, t) += the products over `count` stretches of so many positions, for all o and t. */
 static void R(stretches)(const conv_pass *c, ptrdiff_t chunk_taps, ptrdiff_t count,
                          ptrdiff_t positions, const real *g, ptrdiff_t g_step, const real *x,
                          ptrdiff_t x_step, real *sums) {
     for (ptrdiff_t o = 0, outs; o < c->targets; o += outs) {
-        const ptrdiff_t left = c->targets - o;
-        const int power = left >= OUTS ? (OUTS == 8 ? 3 : 2) : left >= 4 ? 2 : left >= 2 ? 1 : 0;
+        const int power = R(log2_outs)(c->targets - o);
         outs = (ptrdiff_t)1 << power;
         for (ptrdiff_t t = 0, taps; t < chunk_taps; t += taps) {
             real *const to = sums + o * c->taps + t;
@@ -617,9 +621,7 @@ static void R(pixels_task)(void *context, ptrdiff_t index) {
             const real *const g = R(gradient_of)(c, &b);
             for (ptrdiff_t s = 0; s < sources; s += LANES)
                 for (ptrdiff_t o = 0, outs; o < c->targets; o += outs) {
-                    const ptrdiff_t left = c->targets - o;
-                    const int power = left >= OUTS ? (OUTS == 8 ? 3 : 2)
-                                      : left >= 4 ? 2 : left >= 2 ? 1 : 0;
+                    const int power = R(log2_outs)(c->targets - o);
                     outs = (ptrdiff_t)1 << power;
                     for (ptrdiff_t t = 0, taps; t < c->taps; t += taps) {
                         taps = conv_least(TAPS, c->taps - t);

@@ -4,8 +4,8 @@ Forward: the inputs of many steps are multiplied at once; then, step by step, th
 is added to that, with weights packed once, and the cell (recurrent_real.h) turns the sums into
 activations and the new state while they are in the cache. Backward walks the steps the other way;
 what a step leaves is the gradient of its sums, from which, after every so many steps, one product
-each makes the gradients of the weights and of the input. Both take as many steps at a time as have
-sums that stay in a cache meanwhile.
+each makes the gradients of the weights and of the input. Both take some STRETCH rows at a time,
+whose sums stay in a cache meanwhile unless the layer is wide.
 
 The steps are phases (phases.h), and the hidden units are cut into blocks: one block is the products
 with the weights of its units and their part of the cell. So the threads wait for each other once
@@ -155,6 +155,11 @@ cdef void next_stretch(layer* s, Py_ssize_t walked, bint backwards) noexcept nog
             s.begin -= 1
         else:
             s.end += 1
+
+
+cdef inline Py_ssize_t most_rows(const layer* s) noexcept nogil:
+    """Of a stretch, at most: it ends with the step that makes it STRETCH or more."""
+    return min(s.rows, STRETCH + s.batch)
 
 
 cdef inline char* at(const void* start, Py_ssize_t elements, Py_ssize_t itemsize) noexcept nogil:
@@ -371,8 +376,10 @@ cdef struct forward_pass:
     char* before
     # ... of all of them if `keep`, else of those that are walked.
     char* gates
-    char* recurrent
+    # ... of all of them if `keep`, else NULL.
     char* extra
+    # Of one step.
+    char* recurrent
     char* whole
     void* c
     bint keep, single     # a single sequence, and packed weights
@@ -483,7 +490,7 @@ def forward(
     cdef ndarray y = outputs(s, x, by_sequence), h = state_from(h0, x, s.batch, s.projected)
     cdef ndarray c = state_from(c0, x, s.batch, s.hidden) if kind == LSTM else None
     cdef ndarray gates = matrix(
-        s.rows if keep else min(s.rows, STRETCH + s.batch), s.stride, x)
+        s.rows if keep else most_rows(s), s.stride, x)
     cdef ndarray before = matrix(s.rows if keep else 2 * s.batch, s.projected, x)
     cdef ndarray extra = None, recurrent = None, whole = None
     if keep and (kind == LSTM or kind == GRU):
@@ -625,10 +632,10 @@ def backward(
     cdef Py_ssize_t width = s.width, stride = s.stride
     cdef ndarray dh = state_from(gh, x, s.batch, s.projected)
     cdef ndarray dc = state_from(gc, x, s.batch, s.hidden) if kind == LSTM else None
-    cdef ndarray d_input = matrix(min(s.rows, STRETCH + s.batch), stride, x)
+    cdef ndarray d_input = matrix(most_rows(s), stride, x)
     cdef ndarray d_recurrent = d_input
     if kind == GRU:
-        d_recurrent = matrix(min(s.rows, STRETCH + s.batch), stride, x)
+        d_recurrent = matrix(most_rows(s), stride, x)
     cdef ndarray gx = None, gw_ih = None, gw_hh = None, gw_hr = None, gb_ih = None, gb_hh = None
     cdef ndarray d_whole = None, d_projected = None, whole = None
     if w_hr is not None:

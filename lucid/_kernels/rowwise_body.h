@@ -559,24 +559,26 @@ ROW_LOOP(layer_norm) {
 }
 
 /* Adds to the sums over rows of g h (for the weight) and of g (for the bias, if there is one), with
- * h = (x - mean) rstd. A few rows, whose products are rounded to `real` anyway, are added up in it
- * first: to widen each of them would take as long as all the rest. */
+ * h = (x - mean) rstd. The products of a few rows, which are rounded to `real` anyway, are added up
+ * in it first: to widen each of them would take as long as all the rest. */
 LUCID_INLINE void R(add_rows)(const row_args *args, Py_ssize_t row, const int rows,
                               double *weight_sum, double *bias_sum) {
     const Py_ssize_t columns = args->columns;
-    const real *x = (const real *)args->x + row * columns, *g = (const real *)args->g + row * columns;
+    const real *x = (const real *)args->x + row * columns;
+    const real *g = (const real *)args->g + row * columns;
     const real *means = args->first, *rstd = (const real *)args->second + row;
     real mean[SUMMED];
     for (int i = 0; i < rows; i++) mean[i] = bias_sum ? means[row + i] : 0;
     LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) {
-        real for_weight = 0, for_bias = 0;
+        real for_weight = 0;
+        double for_bias = 0;
         for (int i = 0; i < rows; i++) {
             const real d = g[i * columns + j];
             for_weight += d * ((x[i * columns + j] - mean[i]) * rstd[i]);
-            for_bias += d;
+            for_bias += (double)d;
         }
         weight_sum[j] += (double)for_weight;
-        if (bias_sum) bias_sum[j] += (double)for_bias;
+        if (bias_sum) bias_sum[j] += for_bias;
     }
 }
 
