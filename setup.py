@@ -56,7 +56,7 @@ DIRECTIVES = {
 PYTHON_DIRECTIVES = {
     "language_level": "3",
     "annotation_typing": False,  # annotations are for readers and mypy
-    "nonecheck": True,
+    "nonecheck": True,  # these modules see what users pass
 }
 
 MULTIVERSION_PROBE = """
@@ -144,13 +144,13 @@ def hot_module(source: Path) -> Extension:
 
 
 # The C code of a debug build has its own folder: that of a release build would count as up to date.
-folder = "build/debug" if DEBUG else None
+c_folder = "build/debug" if DEBUG else None
 extensions = cythonize(
     [kernel(source) for source in sorted(KERNELS.glob("*.pyx"))],
     compiler_directives=DIRECTIVES,
-    build_dir=folder,
+    build_dir=c_folder,
 )
-extensions += cythonize([kernel(TAPE)], compiler_directives=PYTHON_DIRECTIVES, build_dir=folder)
+extensions += cythonize([kernel(TAPE)], compiler_directives=PYTHON_DIRECTIVES, build_dir=c_folder)
 if not DEBUG:
     extensions += cythonize(
         [hot_module(source) for source in HOT_MODULES], compiler_directives=PYTHON_DIRECTIVES

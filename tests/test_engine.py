@@ -869,3 +869,97 @@ def test_a_gradient_that_nobody_else_holds_is_taken_over_without_a_copy(monkeypa
     x = leaf(1.0, 2.0)
     (x * lucid.tensor([3.0, 4.0])).sum().backward()
     assert x.grad.data_ptr() == made[-1]
+
+
+# -------------------------------------------------------------------- what must not go unnoticed
+
+
+class Shaped(lucid.autograd.Function):
+    """The identity, with a gradient of ones of some shape."""
+
+    @staticmethod
+    def forward(ctx, x, shape):
+        ctx.shape = shape
+        return x * 1
+
+    @staticmethod
+    def backward(ctx, g):
+        return lucid.ones(*ctx.shape), None
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 4), (2, 1, 3), (7, 7)])
+@pytest.mark.parametrize("before", [lambda x: x, lucid.exp, lambda x: lucid.softmax(x, 1)])
+def test_a_gradient_of_another_shape_is_refused(before, shape):
+    x = lucid.randn(2, 3, requires_grad=True)
+    out = Shaped.apply(before(x), shape).sum()
+    with pytest.raises(RuntimeError, match=r"must have that shape or one that it broadcasts to"):
+        out.backward()
+    assert x.grad is None
+
+
+def test_a_gradient_that_the_tensor_broadcasts_to_is_added_up():
+    x = lucid.randn(2, 3, requires_grad=True)
+    Shaped.apply(x, (4, 2, 3)).sum().backward()
+    assert x.grad.tolist() == [[4.0] * 3] * 2
+
+
+def test_a_rule_must_return_a_gradient_per_input():
+    x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    out = lucid.nn.functional.linear(x, y.reshape(1, 2))
+    plan = out._node.plan
+    rules = plan.rules
+    try:
+        for wrong in ((1.0,), (1.0, None, None, None)):
+            plan.rules = ((-1, lambda F, g, *saved, wrong=wrong: wrong, None),)
+            with pytest.raises(RuntimeError, match=rf"each of its 3 inputs; got {len(wrong)}"):
+                out.sum().backward(retain_graph=True)
+    finally:
+        plan.rules = rules
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda x, a: x * a,
+        lambda x, a: a * x,
+        lambda x, a: lucid.matmul(x, a),
+        lambda x, a: x.clone().mul_(a),
+    ],
+)
+def test_an_array_of_the_users_is_kept_as_it_was(operation):
+    x, a = leaf(1.0, 1.0, 1.0), np.ones(3, np.float32)
+    y = operation(x, a).sum()
+    a[:] = 7
+    y.backward()
+    assert x.grad.tolist() == [1.0] * 3
+
+
+def test_retained_gradients_share_no_memory():
+    a = leaf(1.0, 2.0) * 1
+    b = a + 1
+    c = b + 1
+    b.retain_grad()
+    c.retain_grad()
+    c.sum().backward()
+    assert b.grad.tolist() == c.grad.tolist() == [1.0, 1.0]
+    assert not np.shares_memory(b.grad._data, c.grad._data)
+
+
+def test_a_step_with_a_function_leaves_nothing_to_the_garbage_collector():
+    x = leaf(1.0, 2.0)
+    Shaped.apply(x, (2,)).sum().backward()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            Shaped.apply(x, (2,)).sum().backward()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+def test_none_is_called_none():
+    with pytest.raises(TypeError, match=r"got None$"):
+        lucid.exp(None)
+    with pytest.raises(TypeError, match=r"got None$"):
+        lucid.addcmul(None, lucid.ones(2), lucid.ones(2))

@@ -252,6 +252,11 @@ def _run(
                 if anomaly.mode:
                     _check_anomaly(node, result)
                 if index < 0:  # one rule for all inputs
+                    if len(result) != len(node.inputs):
+                        raise RuntimeError(
+                            f"backward: the rule of {node.name} must return a gradient for each of "
+                            f"its {len(node.inputs)} inputs; got {len(result)}"
+                        )
                     for i, part in enumerate(result):
                         if part is not None and node.inputs[i] is not None:
                             _add(pending, summed, node.inputs[i], part)
@@ -341,8 +346,20 @@ def _fit(gradient: Any, edge: Any) -> Any:
     if gradient.dtype != edge.dtype:
         gradient = F.cast(gradient, edge.dtype)
     if gradient.shape != edge.shape:
+        if not _broadcasts(edge.shape, gradient.shape):
+            raise RuntimeError(
+                f"backward: the gradient for a tensor of shape {edge.shape} must have that shape "
+                f"or one that it broadcasts to; got {gradient.shape}"
+            )
         gradient = F.sum_to(gradient, edge.shape)
     return gradient
+
+
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    """Whether an array of this shape broadcasts to the other."""
+    return len(shape) <= len(to) and all(
+        n in (1, m) for n, m in zip(reversed(shape), reversed(to), strict=False)
+    )
 
 
 def _run_hooks(hooks: list[Callable[..., Any]], gradient: Any, shape: Any, name: str) -> Any:

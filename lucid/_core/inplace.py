@@ -3,7 +3,7 @@
 ``x.mul_(y)`` computes what ``mul(x, y)`` computes, in ``x``'s memory, and replaces ``x``'s node by
 the one that ``mul`` would have made. Where ``x`` is a view, it is the base whose node is replaced,
 by "the base with this part written over", and the views take their nodes from it anew when they
-are next used (:func:`lucid._core.tensor.refresh`).
+are next used (:func:`lucid._core.tape.refresh`).
 """
 
 from __future__ import annotations

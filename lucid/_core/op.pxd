@@ -14,7 +14,6 @@ from lucid._core.tape cimport (
     new_node,
     note_write,
     recording,
-    refresh,
     wrap,
 )
 
@@ -61,7 +60,7 @@ cpdef marks(edges)
 cpdef _apply_unary(Op op, Variable x)
 
 
-@cython.locals(result=Variable)
+@cython.locals(result=Variable, edges=tuple)
 cpdef _apply_binary(Op op, Variable x, Variable y, a, b)
 
 

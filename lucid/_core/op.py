@@ -43,7 +43,6 @@ from lucid._core.tape import (
     new_node,
     note_write,
     recording,
-    refresh,
     wrap,
 )
 from lucid._core.tensor import Tensor, to_array
@@ -315,7 +314,10 @@ def _track(plan: Plan, saved: tuple[Any, ...], inputs: Sequence[Any], result: An
             joint = JointMemory(tensor)
             versions.append((joint, joint.version))
             continue
-        memory = memory_of(tensor) if isinstance(tensor, Variable) else UNTOUCHED
+        if isinstance(tensor, Variable):
+            memory = memory_of(tensor)
+        else:
+            memory = OUTSIDE if isinstance(tensor, _ndarray) else UNTOUCHED
         if memory.exported is not None and memory.is_exported():
             saved = (*saved[:place], saved[place].copy(), *saved[place + 1 :])
             memory = UNTOUCHED
@@ -338,6 +340,10 @@ class JointMemory:
 
 UNTOUCHED = Memory()
 """The memory of what nobody else has: a copy, a number."""
+
+OUTSIDE = Memory()
+"""The memory of the user's own arrays: what a graph keeps of it is a copy."""
+OUTSIDE.exported = True
 
 
 def _where() -> str:
@@ -375,13 +381,9 @@ def apply(op: Op, inputs: Sequence[Any], attributes: Sequence[Any]) -> Any:
         if isinstance(x, Variable):
             tensor = x
             arrays.append(tensor._data)
-            if tensor._base is not None:
-                refresh(tensor)
-            if tensor._requires_grad:
-                wanted = True
-                edges.append(tensor if tensor._node is None else tensor._node)
-            else:
-                edges.append(None)
+            edge = edge_of(tensor)
+            wanted = wanted or edge is not None
+            edges.append(edge)
         elif x is None and not op.required >> len(arrays) & 1:
             arrays.append(None)
             edges.append(None)
@@ -467,9 +469,17 @@ def _tensor_or_constant(op: Op, place: int, x: Any, inputs: Sequence[Any]) -> An
     if isinstance(x, np.ndarray) or (
         isinstance(x, _NUMBERS) and any(isinstance(y, (Tensor, np.ndarray)) for y in inputs)
     ):
-        return constant(_operand(x, op))
+        return _stand_in(_operand(x, op))
     name = f"{op.variadic}[{place}]" if op.variadic else op.inputs[place]
     raise TypeError(f"{op.name}: {name} must be a Tensor; got {_type_name(x)}")
+
+
+def _stand_in(value: Any) -> Variable:
+    """What stands for the user's own number or array among an operation's inputs."""
+    made = constant(value)
+    if isinstance(value, _ndarray):
+        made._memory = OUTSIDE
+    return made
 
 
 _NUMBERS = (bool, int, float, complex, np.generic)
@@ -504,6 +514,8 @@ def _as_floating(x: Any) -> Any:
 
 
 def _type_name(x: Any) -> str:
+    if x is None:
+        return "None"
     return f"{type(x).__name__} {x!r}" if isinstance(x, str) else type(x).__name__
 
 
@@ -597,10 +609,8 @@ def _apply_unary(op: Op, x: Variable) -> Any:
         array = _as_floating(array)
     out = op.forward(array)
     result = wrap(out if type(out) is _ndarray else np.asarray(out))
-    if x._base is not None:
-        refresh(x)
-    if x._requires_grad and op.differentiable and recording():
-        edge = x if x._node is None else x._node
+    edge = edge_of(x)
+    if edge is not None and op.differentiable and recording():
         record(op.plan(1), (edge,), (x,), (array,), (), result)
     return result
 
@@ -651,16 +661,9 @@ def _apply_binary(op: Op, x: Variable, y: Variable, a: Any, b: Any) -> Any:
     except (ValueError, OverflowError) as error:
         raise explained(op.name, (a, b), error) from None
     result = wrap(out if type(out) is _ndarray else np.asarray(out))
-    if x._base is not None:
-        refresh(x)
-    if y._base is not None:
-        refresh(y)
-    which = (1 if x._requires_grad else 0) + (2 if y._requires_grad else 0)
+    edges = (edge_of(x), edge_of(y))
+    which = (edges[0] is not None) + 2 * (edges[1] is not None)
     if which and op.differentiable and recording():
-        edges = (
-            (x if x._node is None else x._node) if which & 1 else None,
-            (y if y._node is None else y._node) if which & 2 else None,
-        )
         record(op.plan(which), edges, (x, y), (a, b), (), result)
     return result
 
@@ -705,7 +708,8 @@ def _scalar_operands(op: Op, x: Any, y: Any) -> tuple[Any, Any, Any, Any]:
         wrong = f"{name} must be a Tensor, a Python number or a NumPy array"
         return None, f"{wrong}; got {_type_name(other)}", None, None
     a, b = pair
-    return (x, _SCALAR, a, b) if tensor is x else (_SCALAR, y, b, a)
+    stand_in = _stand_in(b) if isinstance(b, _ndarray) else _SCALAR
+    return (x, stand_in, a, b) if tensor is x else (stand_in, y, b, a)
 
 
 def _with_scalar(array: np.ndarray, other: Any, op: Op) -> tuple[Any, Any] | None:
@@ -738,11 +742,7 @@ class _FunctionPlan(Plan):
     """A `Plan` for an :class:`lucid.autograd.Function`: one rule, which calls its ``backward``."""
 
     def __init__(self, cls: Any, ctx: Any, inputs: Sequence[Any], outs: Sequence[Tensor]) -> None:
-        self.op = self
-        self.name = cls.__name__
-        self.cls = cls
-        self.ctx = ctx
-        self.count = len(inputs)
+        self.op = SimpleNamespace(name=cls.__name__)
         # Inputs and outputs among what is kept are followed; intermediate results are constants.
         known = {id(x): i for i, x in enumerate(inputs)}
         known |= {id(x): -1 - i for i, x in enumerate(outs)}
@@ -751,11 +751,20 @@ class _FunctionPlan(Plan):
             for place, x in enumerate(ctx._to_save)
             if x is not None and id(x) in known
         )
-        self.rules = ((-1, self.rule, None),)
+        self.rules = ((-1, _FunctionRule(cls, ctx, len(inputs), outs), None),)
+
+
+class _FunctionRule:
+    """The rule for all inputs: what ``backward`` of a user's Function returns, checked."""
+
+    def __init__(self, cls: Any, ctx: Any, count: int, outs: Sequence[Tensor]) -> None:
+        self.cls = cls
+        self.ctx = ctx
+        self.count = count
         self.shapes = tuple(out.shape for out in outs)
         self.dtypes = tuple(out.dtype for out in outs)
 
-    def rule(self, F: Any, g: Any, *saved: Any) -> Any:
+    def __call__(self, F: Any, g: Any, *saved: Any) -> Any:
         gradients = g if isinstance(g, list) else [g]
         if self.ctx._materialize:
             gradients = [
@@ -765,16 +774,17 @@ class _FunctionPlan(Plan):
         gradients = [wrap(x) if isinstance(x, np.ndarray) else x for x in gradients]
         self.ctx._saved = tuple(wrap(x) if isinstance(x, np.ndarray) else x for x in saved)
         found = self.cls.backward(self.ctx, *gradients)
+        self.ctx._saved = ()
         found = found if isinstance(found, tuple) else (found,)
         if len(found) != self.count:
             raise RuntimeError(
-                f"{self.name}.backward: must return a gradient for each of the {self.count} "
-                f"arguments of forward; got {len(found)}"
+                f"{self.cls.__name__}.backward: must return a gradient for each of the "
+                f"{self.count} arguments of forward; got {len(found)}"
             )
         for i, x in enumerate(found):
             if x is not None and not isinstance(x, Tensor):
                 raise TypeError(
-                    f"{self.name}.backward: gradient {i} must be a Tensor or None; "
+                    f"{self.cls.__name__}.backward: gradient {i} must be a Tensor or None; "
                     f"got {type(x).__name__}"
                 )
         return found if F is TENSORS else [x if x is None else x._data for x in found]

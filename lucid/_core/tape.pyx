@@ -42,7 +42,7 @@ cdef enum:
 
 
 cdef class Mode:
-    """Of each thread: whether operations are recorded, and whether `inference_mode` says so."""
+    """Of each thread: whether operations are recorded, and whether it is in `inference_mode`."""
 
     @property
     def recording(self):
@@ -90,7 +90,7 @@ cdef class Variable:
     """
 
     def __cinit__(self):
-        self._requires_grad = False
+        self._requires_grad = False  # and not None, with which fields begin
 
 
 cdef type tensor_class = Variable
@@ -99,6 +99,8 @@ cdef type tensor_class = Variable
 def make_tensors_of(type cls not None):
     """Says what `wrap` makes."""
     global tensor_class
+    if not issubclass(cls, Variable):
+        raise TypeError(f"make_tensors_of: cls must derive from Variable; got {cls.__name__}")
     tensor_class = cls
 
 
@@ -434,7 +436,7 @@ cdef class Field:
         cdef PyObject* item = LUCID_ITEM(tensors, i)
         if not isinstance(<object>item, Variable):
             raise TypeError(
-                f"Field: object {i} must be a Tensor; got {type(<object>item).__name__}"
+                f"object {i} must be a Tensor; got {type(<object>item).__name__}"
             )
         if self.which == 0:
             return <PyObject*>(<Variable>item)._data

@@ -220,7 +220,8 @@ class Tensor(Variable, Methods):
         def keep(gradient: Tensor) -> None:
             tensor = ref()
             if tensor is not None:
-                tensor._grad = gradient if tensor._grad is None else tensor._grad + gradient
+                before = tensor._grad
+                tensor._grad = gradient.clone() if before is None else before + gradient
 
         self._retains_grad = self._node.register_hook(keep)
 

@@ -188,7 +188,7 @@ class Optimizer:
                 loss = closure()
         work = []
         for group in self.param_groups:
-            params = group["params"]
+            params = list(group["params"])
             grads = _data.values(_grad.values(params))
             if len(grads) < len(params):
                 params = [p for p in params if p._grad is not None]

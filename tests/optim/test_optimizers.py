@@ -646,3 +646,12 @@ def test_a_step_that_clipping_refuses_leaves_no_state():
         optimizer.step()  # warnings are errors here
     assert not optimizer.state
     assert weight.tolist() == [1.0, 2.0]
+
+
+def test_a_group_may_hold_its_parameters_in_a_tuple():
+    weight = Tensor([1.0], requires_grad=True)
+    optimizer = optim.SGD([weight], lr=0.5)
+    optimizer.param_groups[0]["params"] = (weight,)
+    weight.grad = Tensor([1.0])
+    optimizer.step()
+    assert weight.tolist() == [0.5]
