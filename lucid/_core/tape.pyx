@@ -27,11 +27,13 @@ cdef extern from *:
     """
     static _Thread_local int lucid_paused, lucid_inference;
     #define LUCID_ITEM(list, i) PyList_GET_ITEM(list, i)
+    #define LUCID_CLASS(object) ((PyObject *)Py_TYPE(object))
     #define LUCID_NEW(base, cls, arguments) \
         ((PyTypeObject *)(base))->tp_new((PyTypeObject *)(cls), arguments, NULL)
     """
     int lucid_paused, lucid_inference
     PyObject* LUCID_ITEM(list objects, Py_ssize_t i)  # borrowed
+    PyObject* LUCID_CLASS(PyObject* item)  # borrowed
     object LUCID_NEW(type base, type cls, tuple arguments)
 
 cdef enum:
@@ -417,6 +419,26 @@ class RemovableHandle:
 cdef tuple FIELDS = ("_data", "_grad", "_base", "_requires_grad")
 
 
+cdef inline PyObject* field_of(
+    int which, list tensors, Py_ssize_t i, PyObject** checked
+) except NULL:
+    """That field of tensor i; None is one of the answers. `checked`: the last class that was."""
+    cdef PyObject* item = LUCID_ITEM(tensors, i)
+    if LUCID_CLASS(item) is not checked[0]:
+        if not isinstance(<object>item, Variable):
+            raise TypeError(
+                f"object {i} must be a Tensor; got {type(<object>item).__name__}"
+            )
+        checked[0] = LUCID_CLASS(item)
+    if which == 0:
+        return <PyObject*>(<Variable>item)._data
+    if which == 1:
+        return <PyObject*>(<Variable>item)._grad
+    if which == 2:
+        return <PyObject*>(<Variable>item)._base
+    return <PyObject*>(<Variable>item)._requires_grad
+
+
 cdef class Field:
     """One field of many tensors in one call, at a few ns each: `Field("_data").values(tensors)`.
 
@@ -431,28 +453,14 @@ cdef class Field:
             raise ValueError(f"Field: name must be one of {', '.join(FIELDS)}; got {name!r}")
         self.which = FIELDS.index(name)
 
-    cdef PyObject* of(self, list tensors, Py_ssize_t i) except NULL:
-        """What tensor i has there; None is one of the answers."""
-        cdef PyObject* item = LUCID_ITEM(tensors, i)
-        if not isinstance(<object>item, Variable):
-            raise TypeError(
-                f"object {i} must be a Tensor; got {type(<object>item).__name__}"
-            )
-        if self.which == 0:
-            return <PyObject*>(<Variable>item)._data
-        if self.which == 1:
-            return <PyObject*>(<Variable>item)._grad
-        if self.which == 2:
-            return <PyObject*>(<Variable>item)._base
-        return <PyObject*>(<Variable>item)._requires_grad
-
     def values(self, list tensors not None):
         """The values in order, without None."""
         cdef list found = []
         cdef Py_ssize_t i
         cdef PyObject* value
+        cdef PyObject* checked = NULL
         for i in range(len(tensors)):
-            value = self.of(tensors, i)
+            value = field_of(self.which, tensors, i, &checked)
             if value is not <PyObject*>None:
                 found.append(<object>value)
         return found
@@ -462,6 +470,7 @@ cdef class Field:
         cdef Py_ssize_t n = len(tensors), i, j, size = 2 * FEW
         cdef list found = []
         cdef PyObject* value
+        cdef PyObject* checked = NULL
         cdef PyObject** table = NULL  # a hash table of the values found
         if n > FEW:
             while size < 2 * n:
@@ -471,7 +480,7 @@ cdef class Field:
                 raise MemoryError(f"Field: no memory for a table of {n} objects")
         try:
             for i in range(n):
-                value = self.of(tensors, i)
+                value = field_of(self.which, tensors, i, &checked)
                 if value is <PyObject*>None:
                     continue
                 if table is NULL:
