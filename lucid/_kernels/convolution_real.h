@@ -304,6 +304,16 @@ ALWAYS_INLINE void R(dots)(const int outs, const int taps, ptrdiff_t images, ptr
     EACH sums[o * sums_stride + t] += total[o * taps + t];
 }
 
+/* A table of functions: [log2 of the outs][taps - 1]. */
+#if OUTS == 8
+#define FOR_OUTS(DO) DO(1) DO(2) DO(4) DO(8)
+#else
+#define FOR_OUTS(DO) DO(1) DO(2) DO(4)
+#endif
+#define FOR_TAPS(name, outs)                                                               \
+    {R(LUCID_JOIN(LUCID_JOIN(name, outs), 1)), R(LUCID_JOIN(LUCID_JOIN(name, outs), 2)),   \
+     R(LUCID_JOIN(LUCID_JOIN(name, outs), 3))},
+
 #define DOTS_ARGUMENTS                                                                          \
     ptrdiff_t images, ptrdiff_t positions, const real *g, ptrdiff_t g_stride, ptrdiff_t g_image, \
         const real *x, ptrdiff_t x_image, const ptrdiff_t *offsets, real *sums,                 \
@@ -314,23 +324,10 @@ ALWAYS_INLINE void R(dots)(const int outs, const int taps, ptrdiff_t images, ptr
                 sums_stride);                                                                     \
     }
 #define ALL_DOTS(outs) DOTS(outs, 1) DOTS(outs, 2) DOTS(outs, 3)
-#define DOTS_ROW(outs)                                                                   \
-    {R(LUCID_JOIN(LUCID_JOIN(dots, outs), 1)), R(LUCID_JOIN(LUCID_JOIN(dots, outs), 2)), \
-     R(LUCID_JOIN(LUCID_JOIN(dots, outs), 3))},
-ALL_DOTS(1)
-ALL_DOTS(2)
-ALL_DOTS(4)
-#if OUTS == 8
-ALL_DOTS(8)
-#endif
+#define DOTS_ROW(outs) FOR_TAPS(dots, outs)
+FOR_OUTS(ALL_DOTS)
 DOTS(1, 9)
-/* [log2 of the outs][taps - 1] */
-static void (*const R(all_dots)[][TAPS])(DOTS_ARGUMENTS) = {
-    DOTS_ROW(1) DOTS_ROW(2) DOTS_ROW(4)
-#if OUTS == 8
-    DOTS_ROW(8)
-#endif
-};
+static void (*const R(all_dots)[][TAPS])(DOTS_ARGUMENTS) = {FOR_OUTS(DOTS_ROW)};
 #undef DOTS_ROW
 #undef ALL_DOTS
 #undef DOTS
@@ -569,26 +566,15 @@ ALWAYS_INLINE void R(outer)(const int outs, const int taps, const conv_walk *w, 
         R(outer)(outs, taps, w, g, x, offsets, sums, out_stride, tap_stride);          \
     }
 #define ALL_OUTER(outs) OUTER(outs, 1) OUTER(outs, 2) OUTER(outs, 3)
-#define OUTER_ROW(outs)                                                                    \
-    {R(LUCID_JOIN(LUCID_JOIN(outer, outs), 1)), R(LUCID_JOIN(LUCID_JOIN(outer, outs), 2)), \
-     R(LUCID_JOIN(LUCID_JOIN(outer, outs), 3))},
-ALL_OUTER(1)
-ALL_OUTER(2)
-ALL_OUTER(4)
-#if OUTS == 8
-ALL_OUTER(8)
-#endif
-/* [log2 of the outs][taps - 1] */
-static void (*const R(all_outer)[][TAPS])(OUTER_ARGUMENTS) = {
-    OUTER_ROW(1) OUTER_ROW(2) OUTER_ROW(4)
-#if OUTS == 8
-    OUTER_ROW(8)
-#endif
-};
+#define OUTER_ROW(outs) FOR_TAPS(outer, outs)
+FOR_OUTS(ALL_OUTER)
+static void (*const R(all_outer)[][TAPS])(OUTER_ARGUMENTS) = {FOR_OUTS(OUTER_ROW)};
 #undef OUTER_ROW
 #undef ALL_OUTER
 #undef OUTER
 #undef OUTER_ARGUMENTS
+#undef FOR_OUTS
+#undef FOR_TAPS
 
 static void R(pixels_task)(void *context, ptrdiff_t index) {
     const conv_pass *const c = context;

@@ -489,8 +489,7 @@ def forward(
     s[0] = described(kind, x, w_ih, w_hh, w_hr, starts, reverse)
     cdef ndarray y = outputs(s, x, by_sequence), h = state_from(h0, x, s.batch, s.projected)
     cdef ndarray c = state_from(c0, x, s.batch, s.hidden) if kind == LSTM else None
-    cdef ndarray gates = matrix(
-        s.rows if keep else most_rows(s), s.stride, x)
+    cdef ndarray gates = matrix(s.rows if keep else most_rows(s), s.stride, x)
     cdef ndarray before = matrix(s.rows if keep else 2 * s.batch, s.projected, x)
     cdef ndarray extra = None, recurrent = None, whole = None
     if keep and (kind == LSTM or kind == GRU):
