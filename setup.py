@@ -150,11 +150,8 @@ extensions = cythonize(
     compiler_directives=DIRECTIVES,
     build_dir=c_folder,
 )
-extensions += cythonize([kernel(TAPE)], compiler_directives=PYTHON_DIRECTIVES, build_dir=c_folder)
-if not DEBUG:
-    extensions += cythonize(
-        [hot_module(source) for source in HOT_MODULES], compiler_directives=PYTHON_DIRECTIVES
-    )
+core = [kernel(TAPE)] if DEBUG else [kernel(TAPE), *map(hot_module, HOT_MODULES)]
+extensions += cythonize(core, compiler_directives=PYTHON_DIRECTIVES, build_dir=c_folder)
 
 setup(
     ext_modules=extensions,

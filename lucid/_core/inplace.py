@@ -15,8 +15,19 @@ import numpy as np
 
 from lucid._core import dtype as dtypes
 from lucid._core.grad_mode import mode
-from lucid._core.op import TENSORS, UNTOUCHED, Op, Plan, _operand, explained, marks, record
-from lucid._core.tape import edge_of, memory_of, wrap
+from lucid._core.op import (
+    TENSORS,
+    UNTOUCHED,
+    Op,
+    Plan,
+    _operand,
+    edges_of,
+    explained,
+    marks,
+    record,
+    stand_in,
+)
+from lucid._core.tape import Variable, edge_of, memory_of, wrap
 from lucid._core.tensor import Tensor, view_chain
 
 
@@ -35,10 +46,12 @@ def in_place(operation: Any, write: Callable[..., None] | None = None) -> Any:
             raise TypeError(f"{op.name}_: x must be a Tensor; got {type(x).__name__}")
         bound = op.bind((x, *args), kwargs)
         count = len(op.inputs)
-        inputs, attributes = bound[:count], bound[count:]
+        inputs, attributes = [_known(value, op) for value in bound[:count]], bound[count:]
         edges = _edges(op, x, inputs)
         memory = memory_of(x)
-        arrays = [x._data, *(_other(value, x._data, op) for value in inputs[1:])]
+        arrays: list[Any] = [None if value is None else value._data for value in inputs]
+        for other in arrays[1:]:
+            _check_fits(other, x._data, op)
         if not x._data.flags.writeable:
             raise ValueError(f"{op.name}_: the tensor's memory is read-only")
         plan = None if edges is None else op.plan(marks(edges))
@@ -68,7 +81,7 @@ def _edges(op: Op, x: Tensor, inputs: list[Any]) -> tuple[Any, ...] | None:
     """An edge per input, or None where nothing is to be recorded; refuses what must not be."""
     if not mode.recording:
         return None
-    edges = tuple([edge_of(value) if isinstance(value, Tensor) else None for value in inputs])
+    edges = edges_of(inputs)
     base = x if x._view is None else x._base
     if isinstance(edges[0], Tensor) or (
         base is not None and base._requires_grad and not base._node
@@ -80,10 +93,13 @@ def _edges(op: Op, x: Tensor, inputs: list[Any]) -> tuple[Any, ...] | None:
     return edges if any(edge is not None for edge in edges) else None
 
 
-def _other(value: Any, array: np.ndarray, op: Op) -> Any:
-    if value is None:
-        return None
-    other = value._data if isinstance(value, Tensor) else _operand(value, op)
+def _known(value: Any, op: Op) -> Variable | None:
+    if value is None or isinstance(value, Variable):
+        return value
+    return stand_in(_operand(value, op))
+
+
+def _check_fits(other: Any, array: np.ndarray, op: Op) -> None:
     if isinstance(other, (float, complex)) and array.dtype.kind in "iub" or (
         isinstance(other, complex) and array.dtype.kind == "f"
     ):  # fmt: skip
@@ -91,7 +107,6 @@ def _other(value: Any, array: np.ndarray, op: Op) -> Any:
             f"{op.name}_: the result would not fit the tensor's dtype {array.dtype}: {other!r}; "
             "use the out-of-place operation"
         )
-    return other
 
 
 def _copy_over(op: Op, array: np.ndarray, out: Any) -> None:
@@ -127,7 +142,7 @@ def _replace_node(
     node.versions = tuple(
         (UNTOUCHED, UNTOUCHED.version) if index == 0
         else (memory, before)
-        if index > 0 and isinstance(inputs[index], Tensor) and memory_of(inputs[index]) is memory
+        if index > 0 and inputs[index] is not None and memory_of(inputs[index]) is memory
         else version
         for version, (_, index, _) in zip(node.versions, plan.tracked, strict=True)
     )  # fmt: skip

@@ -314,10 +314,7 @@ def _track(plan: Plan, saved: tuple[Any, ...], inputs: Sequence[Any], result: An
             joint = JointMemory(tensor)
             versions.append((joint, joint.version))
             continue
-        if isinstance(tensor, Variable):
-            memory = memory_of(tensor)
-        else:
-            memory = OUTSIDE if isinstance(tensor, _ndarray) else UNTOUCHED
+        memory = UNTOUCHED if tensor is None else memory_of(tensor)
         if memory.exported is not None and memory.is_exported():
             saved = (*saved[:place], saved[place].copy(), *saved[place + 1 :])
             memory = UNTOUCHED
@@ -339,7 +336,7 @@ class JointMemory:
 
 
 UNTOUCHED = Memory()
-"""The memory of what nobody else has: a copy, a number."""
+"""The memory of what nobody else can write to: a copy."""
 
 OUTSIDE = Memory()
 """The memory of the user's own arrays: what a graph keeps of it is a copy."""
@@ -469,12 +466,12 @@ def _tensor_or_constant(op: Op, place: int, x: Any, inputs: Sequence[Any]) -> An
     if isinstance(x, np.ndarray) or (
         isinstance(x, _NUMBERS) and any(isinstance(y, (Tensor, np.ndarray)) for y in inputs)
     ):
-        return _stand_in(_operand(x, op))
+        return stand_in(_operand(x, op))
     name = f"{op.variadic}[{place}]" if op.variadic else op.inputs[place]
     raise TypeError(f"{op.name}: {name} must be a Tensor; got {_type_name(x)}")
 
 
-def _stand_in(value: Any) -> Variable:
+def stand_in(value: Any) -> Variable:
     """What stands for the user's own number or array among an operation's inputs."""
     made = constant(value)
     if isinstance(value, _ndarray):
@@ -708,8 +705,8 @@ def _scalar_operands(op: Op, x: Any, y: Any) -> tuple[Any, Any, Any, Any]:
         wrong = f"{name} must be a Tensor, a Python number or a NumPy array"
         return None, f"{wrong}; got {_type_name(other)}", None, None
     a, b = pair
-    stand_in = _stand_in(b) if isinstance(b, _ndarray) else _SCALAR
-    return (x, stand_in, a, b) if tensor is x else (stand_in, y, b, a)
+    known = stand_in(b) if isinstance(b, _ndarray) else _SCALAR
+    return (x, known, a, b) if tensor is x else (known, y, b, a)
 
 
 def _with_scalar(array: np.ndarray, other: Any, op: Op) -> tuple[Any, Any] | None:
