@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
+Statistic = NDArray[np.float64]
 Axis = int | tuple[int, ...] | None
 Reduction = Literal["none", "mean", "sum"]
 
@@ -73,11 +74,39 @@ def cross_entropy_backward(
 
 def layer_norm(
     x: ArrayLike, weight: ArrayLike | None = None, bias: ArrayLike | None = None, eps: float = 1e-5
-) -> tuple[Array, Array, Array]:
-    """(x - mean) rstd weight + bias over the last axis; also mean and rstd, one per row."""
+) -> tuple[Array, Statistic, Statistic]:
+    """(x - mean) / sqrt(var + eps) weight + bias over the last axis; also mean and var per row."""
 
 def layer_norm_backward(
-    g: ArrayLike, x: ArrayLike, mean: Array, rstd: Array, weight: ArrayLike | None = None
+    g: ArrayLike,
+    x: ArrayLike,
+    mean: ArrayLike,
+    var: ArrayLike,
+    weight: ArrayLike | None = None,
+    eps: float = 1e-5,
+) -> tuple[Array, Array, Array]:
+    """Gradients with respect to x, weight and bias."""
+
+def group_norm(
+    x: ArrayLike,
+    groups: int,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    eps: float = 1e-5,
+) -> tuple[Array, Statistic, Statistic]:
+    """The same over `groups` groups of channels of each sample of x (N, C, ...).
+
+    Weight and bias are one per channel; mean and var one per sample and group.
+    """
+
+def group_norm_backward(
+    g: ArrayLike,
+    x: ArrayLike,
+    groups: int,
+    mean: ArrayLike,
+    var: ArrayLike,
+    weight: ArrayLike | None = None,
+    eps: float = 1e-5,
 ) -> tuple[Array, Array, Array]:
     """Gradients with respect to x, weight and bias."""
 
@@ -87,25 +116,34 @@ def batch_norm(
     bias: ArrayLike | None = None,
     eps: float = 1e-5,
     mean: ArrayLike | None = None,
-    rstd: ArrayLike | None = None,
-) -> tuple[Array, Array, Array, NDArray[np.float64] | None]:
-    """(x - mean) rstd weight + bias for each channel of x (N, C, ...); also mean and rstd.
+    var: ArrayLike | None = None,
+) -> tuple[Array, Statistic, Statistic]:
+    """The same for each channel of x (N, C, ...) over all samples.
 
-    Without `mean` and `rstd`, they are those of the channels of x, and their variance (without
-    correction) is returned too.
+    Without `mean` and `var`, they are those of the channels of x.
     """
 
 def batch_norm_backward(
-    g: ArrayLike, x: ArrayLike, mean: Array, rstd: Array, weight: ArrayLike | None, own: bool
+    g: ArrayLike,
+    x: ArrayLike,
+    mean: ArrayLike,
+    var: ArrayLike,
+    weight: ArrayLike | None,
+    eps: float,
+    own: bool,
 ) -> tuple[Array, Array, Array]:
     """Gradients with respect to x, weight and bias; `own`: the statistics are those of x."""
 
 def rms_norm(
     x: ArrayLike, weight: ArrayLike | None = None, eps: float = 1e-6
-) -> tuple[Array, Array]:
-    """x rstd weight, rstd = 1 / sqrt(mean(x^2) + eps), over the last axis; also rstd."""
+) -> tuple[Array, Statistic]:
+    """x / sqrt(square + eps) weight, square = mean(x^2), over the last axis; also square."""
 
 def rms_norm_backward(
-    g: ArrayLike, x: ArrayLike, rstd: Array, weight: ArrayLike | None = None
+    g: ArrayLike,
+    x: ArrayLike,
+    square: ArrayLike,
+    weight: ArrayLike | None = None,
+    eps: float = 1e-6,
 ) -> tuple[Array, Array]:
     """Gradients with respect to x and weight."""

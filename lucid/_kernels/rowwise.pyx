@@ -26,8 +26,9 @@ cdef extern from *:
         ROW_sum, ROW_segment_sum, ROW_collect, ROW_column_sum, ROW_amax, ROW_amin, ROW_column_amax
         ROW_column_amin, ROW_argmax, ROW_argmin, ROW_var_mean, ROW_softmax, ROW_log_softmax
         ROW_softmax_backward, ROW_log_softmax_backward, ROW_cross_entropy
-        ROW_cross_entropy_backward, ROW_layer_norm, ROW_layer_norm_backward, ROW_rms_norm
-        ROW_rms_norm_backward, ROW_batch_norm, ROW_batch_norm_backward
+        ROW_cross_entropy_backward, ROW_group_norm, ROW_group_norm_backward, ROW_rms_norm
+        ROW_rms_norm_backward, ROW_batch_norm, ROW_batch_norm_backward, ROW_short_batch_norm
+        ROW_short_batch_norm_backward
         TILE_ROWS, COLUMN_BLOCK
     ctypedef struct row_args:
         const void* x
@@ -44,7 +45,7 @@ cdef extern from *:
         const int64_t* target
         int64_t ignore_index
         double weight_sum
-        Py_ssize_t g_stride, samples
+        Py_ssize_t g_stride, samples, groups, block
         bint own
     ctypedef void (*row_loop)(const row_args*, Py_ssize_t, Py_ssize_t) noexcept nogil
     const row_loop* ROW_LOOPS "LUCID_PICK(row_loops)"
@@ -65,6 +66,7 @@ cdef row_args prepared(
     args.columns = columns
     args.inner = inner
     args.a = args.b = 1
+    args.groups = 1
     set_chunk(&args, CHUNK)
     return args
 
@@ -154,12 +156,12 @@ cdef ndarray alike(y, ndarray x, str name):
     return array
 
 
-cdef ndarray vector(values, ndarray x, Py_ssize_t length, str name):
-    """`values`, a number for each of `length` columns or rows, in the dtype of `x`; or None."""
+cdef ndarray vector(values, int number, Py_ssize_t length, str name):
+    """`values`, a number for each of `length` columns or rows, in dtype `number`; or None."""
     if values is None:
         return None
-    if type(values) is not ndarray or not ready(<ndarray>values, cnp.PyArray_TYPE(x)):
-        values = np.array(values, dtype=x.dtype, order="C")
+    if type(values) is not ndarray or not ready(<ndarray>values, number):
+        values = np.array(values, dtype=cnp.PyArray_DescrFromType(number), order="C")
     if cnp.PyArray_NDIM(<ndarray>values) != 1 or cnp.PyArray_SIZE(<ndarray>values) != length:
         raise ValueError(f"{name} must have shape ({length},); got {np.shape(values)}")
     return values
@@ -425,7 +427,7 @@ def cross_entropy(
     cdef cnp.npy_intp* shape = cnp.PyArray_DIMS(rows)
     cdef Py_ssize_t height = shape[0], columns = shape[1], i
     cdef ndarray classes = class_indices(target, height)
-    cdef ndarray weights = vector(weight, rows, columns, "weight")
+    cdef ndarray weights = vector(weight, cnp.PyArray_TYPE(rows), columns, "weight")
     cdef int kind = real_type(rows), number = cnp.PyArray_TYPE(rows)
     cdef cnp.npy_intp[2] kept_shape = [2, height]
     cdef ndarray kept = empty(2, kept_shape, number)
@@ -469,7 +471,7 @@ def cross_entropy_backward(
     cdef cnp.npy_intp* shape = cnp.PyArray_DIMS(rows)
     cdef Py_ssize_t height = shape[0], columns = shape[1], i
     cdef ndarray classes = class_indices(target, height)
-    cdef ndarray weights = vector(weight, rows, columns, "weight")
+    cdef ndarray weights = vector(weight, cnp.PyArray_TYPE(rows), columns, "weight")
     cdef int kind = real_type(rows), number = cnp.PyArray_TYPE(rows)
     cdef ndarray statistics = kept, incoming, out = empty_like(rows), _cells
     if not ready(statistics, number) or cnp.PyArray_SIZE(statistics) != 2 * height:
@@ -503,147 +505,197 @@ def cross_entropy_backward(
 
 # --- normalisation --------------------------------------------------------------------------------
 
-cdef ndarray per_row(ndarray rows):
-    cdef cnp.npy_intp height = row_count(rows)
-    return empty(1, &height, cnp.PyArray_TYPE(rows))
+cdef enum:
+    SHORT_PLANE = 8     # elements; fewer are walked as so many channels
+    LINE = 16           # columns that share a cache line
+
+
+cdef ndarray statistics(Py_ssize_t count):
+    cdef cnp.npy_intp length = count
+    return empty(1, &length, NPY_DOUBLE)
+
+
+cdef set_affine(row_args* args, ndarray x, Py_ssize_t channels, weight, bias):
+    """Points to weight and bias, and returns what owns them."""
+    cdef ndarray scale = vector(weight, cnp.PyArray_TYPE(x), channels, "weight")
+    cdef ndarray shift = vector(bias, cnp.PyArray_TYPE(x), channels, "bias")
+    args.weight, args.bias = data_or_null(scale), data_or_null(shift)
+    return scale, shift
+
+
+cdef set_statistics(row_args* args, Py_ssize_t count, mean, var, double eps):
+    """Points to a mean and a variance for each of `count`, and returns what owns them."""
+    cdef ndarray means = vector(mean, NPY_DOUBLE, count, "mean")
+    cdef ndarray variances = vector(var, NPY_DOUBLE, count, "var")
+    args.first, args.second = data_or_null(means), cnp.PyArray_DATA(variances)
+    args.a = eps
+    return means, variances
+
+
+cdef normalised(x, ndarray rows, row_args* args, weight, bias, double eps):
+    """x itself, its rows, and the arguments that say how long these are and which make a sample."""
+    cdef ndarray out = empty_like(rows)
+    cdef Py_ssize_t size = args.columns * args.inner
+    cdef Py_ssize_t height = cnp.PyArray_SIZE(rows) // max(size, 1)
+    _affine = set_affine(args, rows, args.groups * args.columns, weight, bias)
+    mean, var = set_statistics(args, height, statistics(height), statistics(height), eps)
+    args.out = cnp.PyArray_DATA(out)
+    run(ROW_group_norm, real_type(rows), args, height)
+    return (out if rows is x else restored(out, x)), mean, var
+
+
+cdef normalised_backward(
+    g, x, ndarray rows, row_args* args, mean, var, weight, double eps
+):
+    cdef ndarray incoming = alike(g, rows, "g"), out = empty_like(rows)
+    cdef Py_ssize_t size = args.columns * args.inner, channels = args.groups * args.columns
+    cdef Py_ssize_t height = cnp.PyArray_SIZE(rows) // max(size, 1)
+    cdef int kind = real_type(rows)
+    _affine = set_affine(args, rows, channels, weight, None)
+    _statistics = set_statistics(args, height, mean, var, eps)
+    args.g, args.out = cnp.PyArray_DATA(incoming), cnp.PyArray_DATA(out)
+    args.samples = height // args.groups
+    # Blocks leave cells behind, one per channel: rather few where that is as much as a row.
+    args.block = 1 if args.inner > 1 else max(2 * CHUNK // max(size, 1), 1)
+    cdef cnp.npy_intp[2] shape = [(args.samples + args.block - 1) // args.block, 2 * channels]
+    cdef ndarray cells = empty(2, shape, NPY_DOUBLE)
+    args.cells = <double*>cnp.PyArray_DATA(cells)
+    run_range(
+        <range_loop>row_loops[2 * ROW_group_norm_backward + kind], args, shape[0] * args.groups,
+        max(CHUNK // max(size * min(args.block, args.samples), 1), 1), cnp.PyArray_SIZE(rows),
+    )
+    return (
+        out if rows is x else restored(out, x),
+        collected(cells, kind, 0, channels), collected(cells, kind, channels, 2 * channels),
+    )
 
 
 def layer_norm(x, weight=None, bias=None, double eps=1e-5):
-    cdef ndarray rows = real_rows(x), out = empty_like(rows)
-    cdef ndarray mean = per_row(rows), rstd = per_row(rows)
-    cdef row_args args = prepared(rows, cnp.PyArray_DATA(out), last_axis(rows))
-    cdef ndarray scale = vector(weight, rows, args.columns, "weight")
-    cdef ndarray shift = vector(bias, rows, args.columns, "bias")
-    args.weight, args.bias = data_or_null(scale), data_or_null(shift)
-    args.first, args.second = cnp.PyArray_DATA(mean), cnp.PyArray_DATA(rstd)
-    args.a = eps
-    run(ROW_layer_norm, real_type(rows), &args, row_count(rows))
-    return (out if rows is x else restored(out, x)), mean, rstd
+    cdef ndarray rows = real_rows(x)
+    cdef row_args args = prepared(rows, NULL, last_axis(rows))
+    return normalised(x, rows, &args, weight, bias, eps)
 
 
-def layer_norm_backward(g, x, mean, rstd, weight=None):
-    cdef ndarray rows = real_rows(x), incoming = alike(g, rows, "g"), out = empty_like(rows)
-    cdef Py_ssize_t height = row_count(rows)
-    cdef row_args args = prepared(rows, cnp.PyArray_DATA(out), last_axis(rows))
-    cdef ndarray scale = vector(weight, rows, args.columns, "weight")
-    cdef ndarray means = vector(mean, rows, height, "mean")
-    cdef ndarray rstds = vector(rstd, rows, height, "rstd")
-    cdef int kind = real_type(rows)
-    set_chunk(&args, 2 * CHUNK)     # chunks leave cells behind: rather few
-    cdef ndarray cells = cells_for(&args, height, 2 * args.columns)
-    args.g, args.weight = cnp.PyArray_DATA(incoming), data_or_null(scale)
-    args.first, args.second = cnp.PyArray_DATA(means), cnp.PyArray_DATA(rstds)
-    run(ROW_layer_norm_backward, kind, &args, height)
-    return (
-        out if rows is x else restored(out, x),
-        collected(cells, kind, 0, args.columns),
-        collected(cells, kind, args.columns, 2 * args.columns),
-    )
+def layer_norm_backward(g, x, mean, var, weight=None, double eps=1e-5):
+    cdef ndarray rows = real_rows(x)
+    cdef row_args args = prepared(rows, NULL, last_axis(rows))
+    return normalised_backward(g, x, rows, &args, mean, var, weight, eps)
 
 
-cdef enum:
-    SHORT_PLANE = 8     # elements; with fewer a channel is gathered first
-
-
-cdef ndarray by_channel(ndarray x):
-    """(N, C, ...) as (C, N, ...), contiguous: channels with one plane."""
-    return contiguous(cnp.PyArray_SwapAxes(x, 0, 1), cnp.PyArray_TYPE(x))
-
-
-cdef row_args channel_args(ndarray x, void* out, bint gathered) noexcept:
-    """Of (N, C, ...), or of what `by_channel` made of it."""
+cdef row_args group_args(ndarray x, Py_ssize_t groups) except *:
+    """Of (N, C, ...). Channels of a few elements become as many channels: see `spread`."""
     cdef cnp.npy_intp* shape = cnp.PyArray_DIMS(x)
-    cdef Py_ssize_t channels = shape[0] if gathered else shape[1]
-    cdef Py_ssize_t samples = 1 if gathered else shape[0]
-    cdef row_args args = prepared(
-        x, out, cnp.PyArray_SIZE(x) // max(samples * channels, 1), channels)
-    args.samples = samples
-    args.chunk = max(CHUNK // max(samples * args.columns, 1), 1)
+    if cnp.PyArray_NDIM(x) < 2:
+        raise ValueError(f"x must have shape (N, C, ...); got {(<object>x).shape}")
+    if groups < 1 or shape[1] % groups:
+        raise ValueError(f"groups must divide the {shape[1]} channels; got {groups}")
+    cdef Py_ssize_t plane = cnp.PyArray_SIZE(x) // max(shape[0] * shape[1], 1)
+    cdef row_args args = prepared(x, NULL, shape[1] // groups, plane)
+    args.groups = groups
+    if plane < SHORT_PLANE:
+        args.columns *= plane
+        args.inner = 1
     return args
 
 
-cdef inline void run_channels(int operation, int kind, const row_args* args) noexcept:
+cdef spread(values, ndarray x, const row_args* args):
+    """A number for each channel of x as one for each of the channels of `group_args`."""
+    cdef Py_ssize_t channels = cnp.PyArray_DIM(x, 1), count = args.groups * args.columns
+    return values if values is None or count == channels else np.repeat(values, count // channels)
+
+
+def group_norm(x, Py_ssize_t groups, weight=None, bias=None, double eps=1e-5):
+    cdef ndarray rows = real_rows(x)
+    cdef row_args args = group_args(rows, groups)
+    return normalised(
+        x, rows, &args, spread(weight, rows, &args), spread(bias, rows, &args), eps)
+
+
+def group_norm_backward(
+    g, x, Py_ssize_t groups, mean, var, weight=None, double eps=1e-5
+):
+    cdef ndarray rows = real_rows(x)
+    cdef row_args args = group_args(rows, groups)
+    cdef Py_ssize_t channels = cnp.PyArray_DIM(rows, 1)
+    out, to_weight, to_bias = normalised_backward(
+        g, x, rows, &args, mean, var, spread(weight, rows, &args), eps)
+    if args.groups * args.columns != channels:
+        shape = channels, args.groups * args.columns // channels
+        to_weight, to_bias = sum(to_weight.reshape(shape), 1), sum(to_bias.reshape(shape), 1)
+    return out, to_weight, to_bias
+
+
+cdef row_args channel_args(ndarray x) except *:
+    """Of (N, C, ...)."""
+    if cnp.PyArray_NDIM(x) < 2:
+        raise ValueError(f"x must have shape (N, C, ...); got {(<object>x).shape}")
+    cdef cnp.npy_intp* shape = cnp.PyArray_DIMS(x)
+    cdef row_args args = prepared(
+        x, NULL, cnp.PyArray_SIZE(x) // max(shape[0] * shape[1], 1), shape[1])
+    args.samples = shape[0]
+    return args
+
+
+cdef void run_channels(int by_plane, int by_column, int kind, row_args* args) noexcept:
+    """By channels, at least so many that short planes fill whole cache lines."""
+    cdef bint few = 0 < args.columns < SHORT_PLANE
+    args.chunk = max(
+        CHUNK // max(args.samples * args.columns, 1), LINE // args.columns if few else 1)
     run_range(
-        <range_loop>row_loops[2 * operation + kind], args, args.inner, args.chunk,
-        args.samples * args.columns * args.inner,
+        <range_loop>row_loops[2 * (by_column if few else by_plane) + kind], args, args.inner,
+        args.chunk, args.samples * args.columns * args.inner,
     )
 
 
-cdef bint is_gathered(ndarray x) except -1:
-    if cnp.PyArray_NDIM(x) < 2:
-        raise ValueError(f"x must have shape (N, C, ...); got {(<object>x).shape}")
-    cdef Py_ssize_t channels = cnp.PyArray_DIM(x, 0) * cnp.PyArray_DIM(x, 1)
-    return cnp.PyArray_SIZE(x) < SHORT_PLANE * channels and cnp.PyArray_DIM(x, 0) > 1
+def batch_norm(x, weight=None, bias=None, double eps=1e-5, mean=None, var=None):
+    cdef ndarray rows = real_rows(x), out = empty_like(rows)
+    cdef row_args args = channel_args(rows)
+    _affine = set_affine(&args, rows, args.inner, weight, bias)
+    args.own = mean is None
+    if args.own:
+        mean, var = statistics(args.inner), statistics(args.inner)
+    mean, var = set_statistics(&args, args.inner, mean, var, eps)
+    args.out = cnp.PyArray_DATA(out)
+    run_channels(ROW_batch_norm, ROW_short_batch_norm, real_type(rows), &args)
+    return (out if rows is x else restored(out, x)), mean, var
 
 
-def batch_norm(x, weight=None, bias=None, double eps=1e-5, mean=None, rstd=None):
-    cdef ndarray rows = real_rows(x)
-    cdef cnp.npy_intp channels = cnp.PyArray_DIM(rows, 1) if cnp.PyArray_NDIM(rows) > 1 else 0
-    cdef bint own = mean is None, gathered = is_gathered(rows)
-    if gathered:
-        rows = by_channel(rows)
-    cdef ndarray out = empty_like(rows)
-    cdef ndarray scale = vector(weight, rows, channels, "weight")
-    cdef ndarray shift = vector(bias, rows, channels, "bias")
-    cdef ndarray means, rstds, var = None
-    cdef row_args args = channel_args(rows, cnp.PyArray_DATA(out), gathered)
-    if own:
-        means = empty(1, &channels, cnp.PyArray_TYPE(rows))
-        rstds = empty_like(means)
-        var = empty(1, &channels, NPY_DOUBLE)
-        args.cells = <double*>cnp.PyArray_DATA(var)
-    else:
-        means, rstds = vector(mean, rows, channels, "mean"), vector(rstd, rows, channels, "rstd")
-    args.weight, args.bias = data_or_null(scale), data_or_null(shift)
-    args.first, args.second = cnp.PyArray_DATA(means), cnp.PyArray_DATA(rstds)
-    args.a, args.own = eps, own
-    run_channels(ROW_batch_norm, real_type(rows), &args)
-    if gathered:
-        out = by_channel(out)
-    return restored(out, x), means, rstds, var
-
-
-def batch_norm_backward(g, x, mean, rstd, weight, bint own):
-    cdef ndarray rows = real_rows(x), incoming = alike(g, rows, "g")
-    cdef bint gathered = is_gathered(rows)
-    cdef cnp.npy_intp[2] shape = [cnp.PyArray_DIM(rows, 1), 2]
-    if gathered:
-        rows, incoming = by_channel(rows), by_channel(incoming)
-    cdef ndarray out = empty_like(rows), sums = empty(2, shape, NPY_DOUBLE)
-    cdef ndarray scale = vector(weight, rows, shape[0], "weight")
-    cdef ndarray means = vector(mean, rows, shape[0], "mean")
-    cdef ndarray rstds = vector(rstd, rows, shape[0], "rstd")
-    cdef row_args args = channel_args(rows, cnp.PyArray_DATA(out), gathered)
-    args.g, args.weight = cnp.PyArray_DATA(incoming), data_or_null(scale)
-    args.first, args.second = cnp.PyArray_DATA(means), cnp.PyArray_DATA(rstds)
+def batch_norm_backward(g, x, mean, var, weight, double eps, bint own):
+    cdef ndarray rows = real_rows(x), incoming = alike(g, rows, "g"), out = empty_like(rows)
+    cdef row_args args = channel_args(rows)
+    cdef cnp.npy_intp[2] shape = [1, 2 * args.inner]
+    cdef ndarray sums = empty(2, shape, NPY_DOUBLE)
+    cdef int kind = real_type(rows)
+    _affine = set_affine(&args, rows, args.inner, weight, None)
+    _statistics = set_statistics(&args, args.inner, mean, var, eps)
+    args.g, args.out = cnp.PyArray_DATA(incoming), cnp.PyArray_DATA(out)
     args.cells, args.own = <double*>cnp.PyArray_DATA(sums), own
-    run_channels(ROW_batch_norm_backward, real_type(rows), &args)
-    if gathered:
-        out = by_channel(out)
-    to_weight, to_bias = sums.T.astype(rows.dtype)
-    return restored(out, x), to_weight, to_bias
+    run_channels(ROW_batch_norm_backward, ROW_short_batch_norm_backward, kind, &args)
+    return (
+        out if rows is x else restored(out, x),
+        collected(sums, kind, 0, args.inner), collected(sums, kind, args.inner, shape[1]),
+    )
 
 
 def rms_norm(x, weight=None, double eps=1e-6):
-    cdef ndarray rows = real_rows(x), out = empty_like(rows), rstd = per_row(rows)
+    cdef ndarray rows = real_rows(x), out = empty_like(rows)
+    cdef ndarray square = statistics(row_count(rows))
     cdef row_args args = prepared(rows, cnp.PyArray_DATA(out), last_axis(rows))
-    cdef ndarray scale = vector(weight, rows, args.columns, "weight")
-    args.weight, args.second = data_or_null(scale), cnp.PyArray_DATA(rstd)
-    args.a = eps
+    _affine = set_affine(&args, rows, args.columns, weight, None)
+    args.second, args.a = cnp.PyArray_DATA(square), eps
     run(ROW_rms_norm, real_type(rows), &args, row_count(rows))
-    return (out if rows is x else restored(out, x)), rstd
+    return (out if rows is x else restored(out, x)), square
 
 
-def rms_norm_backward(g, x, rstd, weight=None):
+def rms_norm_backward(g, x, square, weight=None, double eps=1e-6):
     cdef ndarray rows = real_rows(x), incoming = alike(g, rows, "g"), out = empty_like(rows)
     cdef Py_ssize_t height = row_count(rows)
     cdef row_args args = prepared(rows, cnp.PyArray_DATA(out), last_axis(rows))
-    cdef ndarray scale = vector(weight, rows, args.columns, "weight")
-    cdef ndarray rstds = vector(rstd, rows, height, "rstd")
     cdef int kind = real_type(rows)
     set_chunk(&args, 2 * CHUNK)     # chunks leave cells behind: rather few
     cdef ndarray cells = cells_for(&args, height, args.columns)
-    args.g, args.weight = cnp.PyArray_DATA(incoming), data_or_null(scale)
-    args.second = cnp.PyArray_DATA(rstds)
+    _affine = set_affine(&args, rows, args.columns, weight, None)
+    _statistics = set_statistics(&args, height, None, square, eps)
+    args.g = cnp.PyArray_DATA(incoming)
     run(ROW_rms_norm_backward, kind, &args, height)
     return out if rows is x else restored(out, x), collected(cells, kind, 0, args.columns)

@@ -19,7 +19,7 @@ enum { TILE_ROWS = 32, TILE_COLUMNS = 16, COLUMN_BLOCK = 512, SUMMED = 4 };
 typedef struct {
     const void *x, *g, *y;     /* x: rows; g: incoming gradient; y: what forward returned */
     const void *weight, *bias; /* one per column, or NULL */
-    void *out, *first, *second; /* rows; per-row results (mean, rstd; or kept statistics) */
+    void *out, *first, *second; /* rows; per-row results (mean and variance; or what is kept) */
     double *cells;             /* per chunk */
     Py_ssize_t columns, inner, chunk;
     double a, b;               /* parameters: divisor, eps, smoothing, scale */
@@ -28,10 +28,15 @@ typedef struct {
     int64_t ignore_index;
     double weight_sum;         /* over the classes */
     Py_ssize_t g_stride;       /* 0: one gradient for all rows */
-    /* batch normalisation alone */
-    Py_ssize_t samples;
+    /* normalisation alone */
+    Py_ssize_t samples, groups; /* groups: the rows of a sample */
+    Py_ssize_t block;          /* samples whose gradients of the weights are added up in one cell */
     int own;                   /* whether the statistics are those of x */
 } row_args;
+
+typedef struct {
+    double first, second;
+} lane_sums;
 
 typedef void (*row_loop)(const void *args, Py_ssize_t start, Py_ssize_t stop);
 
@@ -39,8 +44,9 @@ typedef void (*row_loop)(const void *args, Py_ssize_t start, Py_ssize_t stop);
     OP(sum) OP(segment_sum) OP(collect) OP(column_sum) OP(amax) OP(amin)                       \
     OP(column_amax) OP(column_amin) OP(argmax) OP(argmin) OP(var_mean)                            \
     OP(softmax) OP(log_softmax) OP(softmax_backward) OP(log_softmax_backward)                     \
-OP(cross_entropy) OP(cross_entropy_backward) OP(layer_norm) OP(layer_norm_backward)           \
-    OP(rms_norm) OP(rms_norm_backward) OP(batch_norm) OP(batch_norm_backward)
+    OP(cross_entropy) OP(cross_entropy_backward) OP(group_norm) OP(group_norm_backward)           \
+    OP(rms_norm) OP(rms_norm_backward) OP(batch_norm) OP(batch_norm_backward)                     \
+    OP(short_batch_norm) OP(short_batch_norm_backward)
 
 #define ENUM_ROW(name) ROW_##name,
 enum { ROW_LIST(ENUM_ROW) ROW_COUNT };
@@ -79,61 +85,81 @@ LUCID_INLINE R(vector) R(load)(const real *x) {
     return v;
 }
 
-/* name(x, y, z, m, n): the sum over i < n of `value`, in terms of a = x[i], b = y[i],
- * c = z[i] and m. */
-#define LANE_SUM(name, value)                                                                     \
-    LUCID_INLINE double R(name##_block)(const real *x, const real *y, const real *z, real m,      \
-                                        Py_ssize_t count) {                                       \
-        double total = 0;                                                                         \
+/* name(x, y, z, m, n): the sums over i < n of COUNT values, one or two, in terms of a = x[i],
+ * b = y[i], c = z[i] and m. */
+#define LANE_SUMS(name, COUNT, ...)                                                               \
+    LUCID_INLINE void R(name##_block)(const real *x, const real *y, const real *z, real m,        \
+                                      Py_ssize_t count, double *total) {                          \
         (void)m;                                                                                  \
         Py_ssize_t i = 0;                                                                         \
+        for (int s = 0; s < COUNT; s++) total[s] = 0;                                             \
         if (count >= WIDTH) {                                                                     \
-            R(vector) lanes[4] = {{0}};                                                           \
+            R(vector) lanes[COUNT][4] = {{{0}}};                                                  \
             for (; i + 4 * WIDTH <= count; i += 4 * WIDTH)                                        \
                 for (int k = 0; k < 4; k++) {                                                     \
                     const Py_ssize_t at = i + k * WIDTH;                                          \
                     const R(vector) a = R(load)(x + at), b = R(load)(y + at), c = R(load)(z + at); \
+                    const R(vector) value[COUNT] = {__VA_ARGS__};                                 \
                     (void)b, (void)c;                                                             \
-                    lanes[k] += (value);                                                          \
+                    for (int s = 0; s < COUNT; s++) lanes[s][k] += value[s];                      \
                 }                                                                                 \
             for (; i + WIDTH <= count; i += WIDTH) {                                              \
                 const R(vector) a = R(load)(x + i), b = R(load)(y + i), c = R(load)(z + i);       \
+                const R(vector) value[COUNT] = {__VA_ARGS__};                                     \
                 (void)b, (void)c;                                                                 \
-                lanes[0] += (value);                                                              \
+                for (int s = 0; s < COUNT; s++) lanes[s][0] += value[s];                          \
             }                                                                                     \
-            lanes[0] = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);                             \
-            double part[4] = {0};                                                                 \
-            for (int l = 0; l < WIDTH; l++) part[l & 3] += (double)lanes[0][l];                   \
-            total = (part[0] + part[1]) + (part[2] + part[3]);                                    \
+            for (int s = 0; s < COUNT; s++) {                                                     \
+                R(vector) sum = (lanes[s][0] + lanes[s][1]) + (lanes[s][2] + lanes[s][3]);        \
+                double part[4] = {0};                                                             \
+                for (int l = 0; l < WIDTH; l++) part[l & 3] += (double)sum[l];                    \
+                total[s] = (part[0] + part[1]) + (part[2] + part[3]);                             \
+            }                                                                                     \
         }                                                                                         \
         for (; i < count; i++) {                                                                  \
             const real a = x[i], b = y[i], c = z[i];                                              \
+            const real value[COUNT] = {__VA_ARGS__};                                              \
             (void)b, (void)c;                                                                     \
-            total += (double)(value);                                                             \
+            for (int s = 0; s < COUNT; s++) total[s] += (double)value[s];                         \
         }                                                                                         \
-        return total;                                                                             \
     }                                                                                             \
-    static double R(name)(const real *x, const real *y, const real *z, real m, Py_ssize_t count) { \
-        if (count <= BLOCK) return R(name##_block)(x, y, z, m, count);                            \
-        double total = 0, lost = 0;                                                               \
-        for (Py_ssize_t i = 0; i < count; i += BLOCK) {                                           \
-            const double block = R(name##_block)(x + i, y + i, z + i, m,                          \
-                                                 count - i < BLOCK ? count - i : BLOCK);          \
-            const double next = total + block, added = next - total;                              \
-            lost += (total - (next - added)) + (block - added);                                   \
-            total = next;                                                                         \
+    static lane_sums R(name)(const real *x, const real *y, const real *z, real m,                 \
+                             Py_ssize_t count) {                                                  \
+        double total[2] = {0}, block[2], lost[2] = {0};                                           \
+        R(name##_block)(x, y, z, m, count < BLOCK ? count : BLOCK, total);                        \
+        for (Py_ssize_t i = BLOCK; i < count; i += BLOCK) {                                       \
+            R(name##_block)(x + i, y + i, z + i, m, count - i < BLOCK ? count - i : BLOCK, block); \
+            for (int s = 0; s < COUNT; s++) {                                                     \
+                const double next = total[s] + block[s], added = next - total[s];                 \
+                lost[s] += (total[s] - (next - added)) + (block[s] - added);                      \
+                total[s] = next;                                                                  \
+            }                                                                                     \
         }                                                                                         \
-        return isfinite(total) ? total + lost : total;                                            \
+        for (int s = 0; s < COUNT; s++)                                                           \
+            if (isfinite(total[s])) total[s] += lost[s];                                          \
+        return (lane_sums){total[0], total[1]};                                                   \
     }
 
-LANE_SUM(lane_sum, a)
-LANE_SUM(lane_dot, a * b)
-LANE_SUM(lane_dot3, a * b * c)
-LANE_SUM(lane_squares, (a - m) * (a - m))
-LANE_SUM(lane_centred_dot, (a - m) * b)
-LANE_SUM(lane_centred_dot3, (a - m) * b * c)
+LANE_SUMS(lane_sum, 1, a)
+LANE_SUMS(lane_dot, 1, a * b)
+LANE_SUMS(lane_dot3, 1, a * b * c)
+LANE_SUMS(lane_deviations, 2, a - m, (a - m) * (a - m))
+LANE_SUMS(lane_centred, 2, b, (a - m) * b)
+LANE_SUMS(lane_centred3, 2, b * c, (a - m) * (b * c))
 
-static double R(total)(const real *x, Py_ssize_t count) { return R(lane_sum)(x, x, x, 0, count); }
+static double R(total)(const real *x, Py_ssize_t count) {
+    return R(lane_sum)(x, x, x, 0, count).first;
+}
+
+/* The mean of a row, and the sum of the squares of the deviations from it. What deviates from the
+ * mean as first computed is added up too, so that both are right where the mean is large. */
+LUCID_INLINE double R(squares)(const real *x, Py_ssize_t count, double *mean) {
+    const real centre = (real)(R(total)(x, count) / (double)count);
+    const lane_sums off = R(lane_deviations)(x, x, x, centre, count);
+    const double squares = off.second - off.first * off.first / (double)count;
+    *mean = (double)centre + off.first / (double)count;
+    return squares < 0 ? 0 : squares; /* NaN stays */
+}
 
 /* The one that is greater (less), or NaN. */
 #define EITHER(v, BETTER, best) ((((v)BETTER(best)) | ((v) != (v))) ? (v) : (best))
@@ -189,10 +215,15 @@ ROW_LOOP(segment_sum) {
 /* The cells of all chunks added up: `columns` chunks of `inner` cells,
  * each of which is a row here. */
 ROW_LOOP(collect) {
-    for (Py_ssize_t row = start; row < stop; row++) {
-        double total = 0;
-        for (Py_ssize_t i = 0; i < args->columns; i++) total += args->cells[i * args->inner + row];
-        ((real *)args->out)[row] = (real)(total / args->a);
+    for (Py_ssize_t row = start; row < stop; row += COLUMN_BLOCK) {
+        const Py_ssize_t width = stop - row < COLUMN_BLOCK ? stop - row : COLUMN_BLOCK;
+        double total[COLUMN_BLOCK];
+        memset(total, 0, (size_t)width * sizeof(double));
+        for (Py_ssize_t i = 0; i < args->columns; i++)
+            LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++)
+                total[j] += args->cells[i * args->inner + row + j];
+        for (Py_ssize_t j = 0; j < width; j++)
+            ((real *)args->out)[row + j] = (real)(total[j] / args->a);
     }
 }
 
@@ -214,21 +245,27 @@ static R(column_block) R(nth_column_block)(const row_args *args, Py_ssize_t inde
     };
 }
 
+/* Adds up `count` rows, `step` apart. */
+LUCID_INLINE void R(column_totals)(const real *x, Py_ssize_t count, Py_ssize_t step,
+                                   Py_ssize_t width, double *total) {
+    memset(total, 0, (size_t)width * sizeof(double));
+    Py_ssize_t i = 0;
+    for (; i + 4 <= count; i += 4) {
+        const real *a = x + i * step, *b = a + step, *c = b + step, *d = c + step;
+        LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++)
+            total[j] += ((double)a[j] + (double)b[j]) + ((double)c[j] + (double)d[j]);
+    }
+    for (; i < count; i++) {
+        const real *a = x + i * step;
+        LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++) total[j] += (double)a[j];
+    }
+}
+
 ROW_LOOP(column_sum) {
-    const Py_ssize_t count = args->columns, inner = args->inner;
     for (Py_ssize_t index = start; index < stop; index++) {
         const R(column_block) block = R(nth_column_block)(args, index);
-        double total[COLUMN_BLOCK] = {0};
-        Py_ssize_t i = 0;
-        for (; i + 4 <= count; i += 4) {
-            const real *a = block.x + i * inner, *b = a + inner, *c = b + inner, *d = c + inner;
-            LUCID_LOOP for (Py_ssize_t j = 0; j < block.width; j++)
-                total[j] += ((double)a[j] + (double)b[j]) + ((double)c[j] + (double)d[j]);
-        }
-        for (; i < count; i++) {
-            const real *a = block.x + i * inner;
-            LUCID_LOOP for (Py_ssize_t j = 0; j < block.width; j++) total[j] += (double)a[j];
-        }
+        double total[COLUMN_BLOCK];
+        R(column_totals)(block.x, args->columns, args->inner, block.width, total);
         LUCID_LOOP for (Py_ssize_t j = 0; j < block.width; j++)
             block.out[j] = (real)(total[j] / args->a);
     }
@@ -289,9 +326,9 @@ ROW_LOOP(var_mean) {
     const Py_ssize_t columns = args->columns;
     for (Py_ssize_t row = start; row < stop; row++) {
         const real *x = (const real *)args->x + row * columns;
-        const double mean = R(total)(x, columns) / (double)columns;
+        double mean;
+        ((real *)args->out)[row] = (real)(R(squares)(x, columns, &mean) / args->a);
         ((real *)args->first)[row] = (real)mean;
-        ((real *)args->out)[row] = (real)(R(lane_squares)(x, x, x, (real)mean, columns) / args->a);
     }
 }
 
@@ -401,7 +438,7 @@ ROW_LOOP(softmax_backward) {
         const real *g = (const real *)args->g + row * columns,
             *y = (const real *)args->y + row * columns;
         real *out = (real *)args->out + row * columns;
-        const real mean = (real)R(lane_dot)(g, y, g, 0, columns);
+        const real mean = (real)R(lane_dot)(g, y, g, 0, columns).first;
         LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = (g[j] - mean) * y[j];
     }
 }
@@ -531,50 +568,88 @@ ROW_LOOP(cross_entropy_backward) {
     }
 }
 
-/* --- normalisation --------------------------------------------------------------------------- */
+/* --- normalisation ---------------------------------------------------------------------------
+ *
+ * Kept for backward are mean and variance, in float64. With the mean split into the nearest `real`,
+ * which can be subtracted from x without loss where that matters, and the rest, the normal form is
+ *     h = (x - centre) rstd + shift. */
 
-ROW_LOOP(layer_norm) {
-    const Py_ssize_t columns = args->columns;
-    const real *weight = args->weight, *bias = args->bias;
+typedef struct {
+    real centre;
+    double rest, rstd;
+} R(standard);
+
+/* Of the statistics of index i; the mean is 0 where there are no means. */
+LUCID_INLINE R(standard) R(standard_of)(const row_args *args, Py_ssize_t i) {
+    const double mean = args->first ? ((const double *)args->first)[i] : 0;
+    const real centre = (real)mean;
+    return (R(standard)){
+        centre, mean - (double)centre, 1 / sqrt(((const double *)args->second)[i] + args->a)};
+}
+
+/* out = (x - centre) scale + shift. */
+LUCID_INLINE void R(rescale)(const real *x, real *out, real centre, real scale, real shift,
+                             Py_ssize_t count) {
+    LUCID_LOOP for (Py_ssize_t j = 0; j < count; j++)
+        out[j] = R(fma)(x[j] - centre, scale, shift);
+}
+
+/* Group normalisation: a row has `columns` channels of `inner` elements, and `groups` rows make a
+ * sample. Layer normalisation is that of one group, with an element in each channel. */
+ROW_LOOP(group_norm) {
+    const Py_ssize_t columns = args->columns, inner = args->inner, size = columns * inner;
     for (Py_ssize_t row = start; row < stop; row++) {
-        const real *x = (const real *)args->x + row * columns;
-        real *out = (real *)args->out + row * columns;
-        const real mean = (real)(R(total)(x, columns) / (double)columns);
-        const double variance = R(lane_squares)(x, x, x, mean, columns) / (double)columns;
-        const real rstd = (real)(1 / sqrt(variance + args->a));
-        ((real *)args->first)[row] = mean;
-        ((real *)args->second)[row] = rstd;
-        if (weight && bias)
+        const real *x = (const real *)args->x + row * size;
+        real *out = (real *)args->out + row * size;
+        double *mean = (double *)args->first + row, *variance = (double *)args->second + row;
+        *variance = R(squares)(x, size, mean) / (double)size;
+        const R(standard) s = R(standard_of)(args, row);
+        const real centre = s.centre, rstd = (real)s.rstd, shift = (real)(-s.rest * s.rstd);
+        const Py_ssize_t channel = row % args->groups * columns;
+        const real *weight = args->weight ? (const real *)args->weight + channel : NULL;
+        const real *bias = args->bias ? (const real *)args->bias + channel : NULL;
+        if (inner > 1)
+            for (Py_ssize_t c = 0; c < columns; c++) {
+                const real scale = weight ? rstd * weight[c] : rstd;
+                R(rescale)(x + c * inner, out + c * inner, centre, scale,
+                           (weight ? shift * weight[c] : shift) + (bias ? bias[c] : 0), inner);
+            }
+        else if (weight && bias)
             LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
-                out[j] = R(fma)((x[j] - mean) * rstd, weight[j], bias[j]);
+                out[j] = R(fma)(R(fma)(x[j] - centre, rstd, shift), weight[j], bias[j]);
         else if (weight)
             LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
-                out[j] = (x[j] - mean) * rstd * weight[j];
+                out[j] = R(fma)(x[j] - centre, rstd, shift) * weight[j];
         else if (bias)
             LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
-                out[j] = R(fma)(x[j] - mean, rstd, bias[j]);
+                out[j] = R(fma)(x[j] - centre, rstd, shift + bias[j]);
         else
-            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = (x[j] - mean) * rstd;
+            R(rescale)(x, out, centre, rstd, shift, columns);
     }
 }
 
-/* Adds to the sums over rows of g h (for the weight) and of g (for the bias, if there is one), with
- * h = (x - mean) rstd. The products of a few rows, which are rounded to `real` anyway, are added up
- * in it first: to widen each of them would take as long as all the rest. */
+/* Adds to the sums over samples of g h (for the weight) and of g (for the bias, if there is one),
+ * in rows of one element per channel, from `row` on. The products of a few rows, which are rounded
+ * to `real` anyway, are added up in it first: to widen each of them would take as long as all the
+ * rest. */
 LUCID_INLINE void R(add_rows)(const row_args *args, Py_ssize_t row, const int rows,
                               double *weight_sum, double *bias_sum) {
-    const Py_ssize_t columns = args->columns;
+    const Py_ssize_t columns = args->columns, step = args->groups * columns;
     const real *x = (const real *)args->x + row * columns;
     const real *g = (const real *)args->g + row * columns;
-    const real *means = args->first, *rstd = (const real *)args->second + row;
-    real mean[SUMMED];
-    for (int i = 0; i < rows; i++) mean[i] = bias_sum ? means[row + i] : 0;
+    real centre[SUMMED], rstd[SUMMED], shift[SUMMED];
+    for (int i = 0; i < rows; i++) {
+        const R(standard) s = R(standard_of)(args, row + i * args->groups);
+        centre[i] = bias_sum ? s.centre : 0;
+        rstd[i] = (real)s.rstd;
+        shift[i] = bias_sum ? (real)(-s.rest * s.rstd) : 0;
+    }
     LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) {
         real for_weight = 0;
         double for_bias = 0;
         for (int i = 0; i < rows; i++) {
-            const real d = g[i * columns + j];
-            for_weight += d * ((x[i * columns + j] - mean[i]) * rstd[i]);
+            const real d = g[i * step + j];
+            for_weight += d * R(fma)(x[i * step + j] - centre[i], rstd[i], shift[i]);
             for_bias += (double)d;
         }
         weight_sum[j] += (double)for_weight;
@@ -582,107 +657,95 @@ LUCID_INLINE void R(add_rows)(const row_args *args, Py_ssize_t row, const int ro
     }
 }
 
-/* ... once so many rows have been walked that are still in the cache, or all. */
-LUCID_INLINE void R(add_walked_rows)(const row_args *args, Py_ssize_t start, Py_ssize_t row,
-                                     Py_ssize_t stop, double *weight_sum, double *bias_sum) {
-    const Py_ssize_t rest = (row + 1 - start) % SUMMED;
+/* ... once so many samples, from `start` on, have been walked that are still in the cache, or
+ * all. */
+LUCID_INLINE void R(add_walked_rows)(const row_args *args, Py_ssize_t start, Py_ssize_t sample,
+                                     Py_ssize_t stop, Py_ssize_t group, double *weight_sum,
+                                     double *bias_sum) {
+    const Py_ssize_t rest = (sample + 1 - start) % SUMMED;
     if (rest == 0)
-        R(add_rows)(args, row + 1 - SUMMED, SUMMED, weight_sum, bias_sum);
-    else if (row + 1 == stop)
+        R(add_rows)(args, (sample + 1 - SUMMED) * args->groups + group, SUMMED, weight_sum,
+                    bias_sum);
+    else if (sample + 1 == stop)
         for (Py_ssize_t i = stop - rest; i < stop; i++)
-            R(add_rows)(args, i, 1, weight_sum, bias_sum);
+            R(add_rows)(args, i * args->groups + group, 1, weight_sum, bias_sum);
 }
 
-/* With h = (x - mean) rstd and d = g w:  rstd (d - mean(d) - h mean(d h)).
- * Per chunk: the sums over rows of g h (for the weight) and of g (for the bias). */
-ROW_LOOP(layer_norm_backward) {
-    const Py_ssize_t columns = args->columns;
-    const real *weight = args->weight;
-    double *weight_sum = args->cells + 2 * columns * (start / args->chunk);
-    double *bias_sum = weight_sum + columns;
-    memset(weight_sum, 0, 2 * (size_t)columns * sizeof(double));
-    for (Py_ssize_t row = start; row < stop; row++) {
-        const real *x = (const real *)args->x + row * columns,
-            *g = (const real *)args->g + row * columns;
-        real *out = (real *)args->out + row * columns;
-        const real mean = ((const real *)args->first)[row],
-            rstd = ((const real *)args->second)[row];
-        const double d = weight ? R(lane_dot)(g, weight, g, 0, columns) : R(total)(g, columns);
-        const double dh = (double)rstd * (weight ? R(lane_centred_dot3)(x, g, weight, mean, columns)
-                                                 : R(lane_centred_dot)(x, g, g, mean, columns));
-        const real offset = (real)(-d / (double)columns * (double)rstd);
-        const real slope = (real)(-dh / (double)columns * (double)rstd * (double)rstd);
-        if (weight)
-            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
-                out[j] = R(fma)(g[j] * weight[j], rstd, R(fma)(x[j] - mean, slope, offset));
-        else
-            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
-                out[j] = R(fma)(g[j], rstd, R(fma)(x[j] - mean, slope, offset));
-        R(add_walked_rows)(args, start, row, stop, weight_sum, bias_sum);
-    }
+/* With h the normal form and d = g w:  rstd (d - mean(d) - h mean(d h)) = d rstd + (x - centre)
+ * slope + offset. */
+typedef struct {
+    real slope, offset;
+} R(line);
+
+LUCID_INLINE R(line) R(line_of)(R(standard) s, double d, double dh, double count) {
+    const double slope = -dh / count * s.rstd * s.rstd;
+    return (R(line)){(real)slope, (real)(-d / count * s.rstd - s.rest * slope)};
 }
 
-/* Batch normalisation of (samples, inner channels, columns): a channel at a time, which is a plane
- * of `columns` in each sample. All of it is mostly still in the cache when it is read again. */
-#define EACH_PLANE                                                                              \
-    for (Py_ssize_t at = channel * columns; at < args->samples * step; at += step)
-
-ROW_LOOP(batch_norm) {
-    const Py_ssize_t columns = args->columns, step = args->inner * columns;
-    const double count = (double)(args->samples * columns);
-    const real *x = args->x, *weight = args->weight, *bias = args->bias;
-    real *out = args->out, *means = args->first, *rstds = args->second;
-    for (Py_ssize_t channel = start; channel < stop; channel++) {
-        if (args->own) {
-            double sum = 0, squares = 0;
-            EACH_PLANE sum += R(total)(x + at, columns);
-            means[channel] = (real)(sum / count);
-            EACH_PLANE squares += R(lane_squares)(x + at, x + at, x + at, means[channel], columns);
-            args->cells[channel] = squares / count;
-            rstds[channel] = (real)(1 / sqrt(squares / count + args->a));
-        }
-        const real mean = means[channel], scale = rstds[channel] * (weight ? weight[channel] : 1);
-        const real shift = bias ? bias[channel] : 0;
-        EACH_PLANE {
-            const real *from = x + at;
-            real *to = out + at;
-            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
-                to[j] = R(fma)(from[j] - mean, scale, shift);
-        }
-    }
+/* The sum of (x - mean) d rstd from those of d and of (x - centre) d. */
+LUCID_INLINE double R(along)(R(standard) s, lane_sums sums) {
+    return (sums.second - s.rest * sums.first) * s.rstd;
 }
 
-/* With h = (x - mean) rstd:  rstd weight (g - mean(g) - h mean(g h)), of which the means are left
- * out where the statistics are not those of x. Per channel the sums of g h and of g. */
-ROW_LOOP(batch_norm_backward) {
-    const Py_ssize_t columns = args->columns, step = args->inner * columns;
-    const double count = (double)(args->samples * columns);
-    const real *x = args->x, *g = args->g, *weight = args->weight;
-    const real *means = args->first, *rstds = args->second;
-    real *out = args->out;
-    for (Py_ssize_t channel = start; channel < stop; channel++) {
-        const real mean = means[channel], rstd = rstds[channel];
-        double sum = 0, along = 0;
-        EACH_PLANE {
-            sum += R(total)(g + at, columns);
-            along += R(lane_centred_dot)(x + at, g + at, g + at, mean, columns);
-        }
-        along *= (double)rstd;
-        args->cells[2 * channel] = along;
-        args->cells[2 * channel + 1] = sum;
-        const real scale = rstd * (weight ? weight[channel] : 1);
-        const real slope = args->own ? (real)(-along / count * (double)rstd) * scale : 0;
-        const real offset = args->own ? (real)(-sum / count) * scale : 0;
-        EACH_PLANE {
-            const real *from = x + at, *incoming = g + at;
-            real *to = out + at;
-            LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
-                to[j] = R(fma)(incoming[j], scale, R(fma)(from[j] - mean, slope, offset));
+/* out = g scale + (x - centre) slope + offset. */
+LUCID_INLINE void R(combine)(const real *x, const real *g, real *out, real centre, real scale,
+                             R(line) line, Py_ssize_t count) {
+    LUCID_LOOP for (Py_ssize_t j = 0; j < count; j++)
+        out[j] = R(fma)(g[j], scale, R(fma)(x[j] - centre, line.slope, line.offset));
+}
+
+/* An index is a group of a block of samples. Per block the sums over its samples of g h, one per
+ * channel (for the weight), and then of g (for the bias). */
+ROW_LOOP(group_norm_backward) {
+    const Py_ssize_t columns = args->columns, inner = args->inner, size = columns * inner;
+    const Py_ssize_t groups = args->groups, channels = groups * columns;
+    for (Py_ssize_t index = start; index < stop; index++) {
+        const Py_ssize_t group = index % groups, first = index / groups * args->block;
+        const Py_ssize_t last
+            = args->samples - first < args->block ? args->samples : first + args->block;
+        const real *weight = args->weight ? (const real *)args->weight + group * columns : NULL;
+        double *weight_sum = args->cells + 2 * channels * (index / groups) + group * columns;
+        double *bias_sum = weight_sum + channels;
+        memset(weight_sum, 0, (size_t)columns * sizeof(double));
+        memset(bias_sum, 0, (size_t)columns * sizeof(double));
+        for (Py_ssize_t sample = first; sample < last; sample++) {
+            const Py_ssize_t row = sample * groups + group;
+            const real *x = (const real *)args->x + row * size;
+            const real *g = (const real *)args->g + row * size;
+            real *out = (real *)args->out + row * size;
+            const R(standard) s = R(standard_of)(args, row);
+            const real centre = s.centre, rstd = (real)s.rstd;
+            if (inner > 1) {
+                double d = 0, dh = 0;
+                for (Py_ssize_t c = 0; c < columns; c++) {
+                    const real *from = x + c * inner, *incoming = g + c * inner;
+                    const lane_sums sums = R(lane_centred)(from, incoming, from, centre, inner);
+                    const double along = R(along)(s, sums), w = weight ? (double)weight[c] : 1;
+                    weight_sum[c] += along;
+                    bias_sum[c] += sums.first;
+                    d += w * sums.first;
+                    dh += w * along;
+                }
+                const R(line) line = R(line_of)(s, d, dh, (double)size);
+                for (Py_ssize_t c = 0; c < columns; c++)
+                    R(combine)(x + c * inner, g + c * inner, out + c * inner, centre,
+                               weight ? rstd * weight[c] : rstd, line, inner);
+                continue;
+            }
+            const lane_sums sums = weight ? R(lane_centred3)(x, g, weight, centre, columns)
+                                          : R(lane_centred)(x, g, g, centre, columns);
+            const R(line) line
+                = R(line_of)(s, sums.first, R(along)(s, sums), (double)columns);
+            if (weight)
+                LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
+                    out[j] = R(fma)(g[j] * weight[j], rstd,
+                                    R(fma)(x[j] - centre, line.slope, line.offset));
+            else
+                R(combine)(x, g, out, centre, rstd, line, columns);
+            R(add_walked_rows)(args, first, sample, last, group, weight_sum, bias_sum);
         }
     }
 }
-
-#undef EACH_PLANE
 
 ROW_LOOP(rms_norm) {
     const Py_ssize_t columns = args->columns;
@@ -690,9 +753,8 @@ ROW_LOOP(rms_norm) {
     for (Py_ssize_t row = start; row < stop; row++) {
         const real *x = (const real *)args->x + row * columns;
         real *out = (real *)args->out + row * columns;
-        const double square = R(lane_dot)(x, x, x, 0, columns) / (double)columns;
-        const real rstd = (real)(1 / sqrt(square + args->a));
-        ((real *)args->second)[row] = rstd;
+        ((double *)args->second)[row] = R(lane_dot)(x, x, x, 0, columns).first / (double)columns;
+        const real rstd = (real)R(standard_of)(args, row).rstd;
         if (weight)
             LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = x[j] * rstd * weight[j];
         else
@@ -710,18 +772,212 @@ ROW_LOOP(rms_norm_backward) {
         const real *x = (const real *)args->x + row * columns,
             *g = (const real *)args->g + row * columns;
         real *out = (real *)args->out + row * columns;
-        const real rstd = ((const real *)args->second)[row];
-        const double dh = (double)rstd * (weight ? R(lane_dot3)(x, g, weight, 0, columns)
-                                                 : R(lane_dot)(x, g, g, 0, columns));
-        const real slope = (real)(-dh / (double)columns * (double)rstd * (double)rstd);
+        const R(standard) s = R(standard_of)(args, row);
+        const lane_sums dx = weight ? R(lane_dot3)(x, g, weight, 0, columns)
+                                    : R(lane_dot)(x, g, g, 0, columns);
+        const real rstd = (real)s.rstd;
+        const real slope = R(line_of)(s, 0, dx.first * s.rstd, (double)columns).slope;
         if (weight)
             LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
                 out[j] = R(fma)(g[j] * weight[j], rstd, x[j] * slope);
         else
             LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
                 out[j] = R(fma)(g[j], rstd, x[j] * slope);
-        R(add_walked_rows)(args, start, row, stop, weight_sum, NULL);
+        R(add_walked_rows)(args, start, row, stop, 0, weight_sum, NULL);
     }
 }
+
+/* Batch normalisation of (samples, inner channels, columns): a channel at a time, which is a plane
+ * of `columns` in each sample. All of it is mostly still in the cache when it is read again. */
+#define EACH_PLANE                                                                              \
+    for (Py_ssize_t at = channel * columns; at < args->samples * step; at += step)
+
+/* Sets the statistics of a channel from its centre and the sums of the deviations from there. */
+LUCID_INLINE void R(set_statistics)(const row_args *args, Py_ssize_t channel, real centre,
+                                    lane_sums off) {
+    const double count = (double)(args->samples * args->columns);
+    const double variance = (off.second - off.first * off.first / count) / count;
+    ((double *)args->first)[channel] = (double)centre + off.first / count;
+    ((double *)args->second)[channel] = variance < 0 ? 0 : variance; /* NaN stays */
+}
+
+typedef struct {
+    real scale, shift;
+} R(affine);
+
+LUCID_INLINE R(affine) R(affine_of)(const row_args *args, Py_ssize_t channel, R(standard) s) {
+    const real *weight = args->weight, *bias = args->bias;
+    const double scale = weight ? s.rstd * (double)weight[channel] : s.rstd;
+    return (R(affine)){
+        (real)scale, (real)((bias ? (double)bias[channel] : 0) - s.rest * scale)};
+}
+
+ROW_LOOP(batch_norm) {
+    const Py_ssize_t columns = args->columns, step = args->inner * columns;
+    const real *x = args->x;
+    real *out = args->out;
+    for (Py_ssize_t channel = start; channel < stop; channel++) {
+        if (args->own) {
+            double sum = 0;
+            EACH_PLANE sum += R(total)(x + at, columns);
+            const real centre = (real)(sum / (double)(args->samples * columns));
+            lane_sums off = {0, 0};
+            EACH_PLANE {
+                const lane_sums sums = R(lane_deviations)(x + at, x + at, x + at, centre, columns);
+                off.first += sums.first, off.second += sums.second;
+            }
+            R(set_statistics)(args, channel, centre, off);
+        }
+        const R(standard) s = R(standard_of)(args, channel);
+        const R(affine) to = R(affine_of)(args, channel, s);
+        EACH_PLANE R(rescale)(x + at, out + at, s.centre, to.scale, to.shift, columns);
+    }
+}
+
+/* With h the normal form:  rstd weight (g - mean(g) - h mean(g h)), of which the means are left
+ * out where the statistics are not those of x. Per channel the sums of g h and of g. */
+LUCID_INLINE R(line) R(line_of_channel)(const row_args *args, Py_ssize_t channel, R(standard) s,
+                                        lane_sums sums) {
+    const double along = R(along)(s, sums);
+    const double weight = args->weight ? (double)((const real *)args->weight)[channel] : 1;
+    args->cells[channel] = along;
+    args->cells[args->inner + channel] = sums.first;
+    return R(line_of)(s, weight * sums.first, weight * along,
+                      (double)(args->samples * args->columns));
+}
+
+ROW_LOOP(batch_norm_backward) {
+    const Py_ssize_t columns = args->columns, step = args->inner * columns;
+    const real *x = args->x, *g = args->g;
+    real *out = args->out;
+    for (Py_ssize_t channel = start; channel < stop; channel++) {
+        const R(standard) s = R(standard_of)(args, channel);
+        const real scale = R(affine_of)(args, channel, s).scale;
+        lane_sums sums = {0, 0};
+        EACH_PLANE {
+            const real *incoming = g + at;
+            const lane_sums part = R(lane_centred)(x + at, incoming, x + at, s.centre, columns);
+            sums.first += part.first, sums.second += part.second;
+            real *to = out + at;
+            if (!args->own)
+                LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) to[j] = incoming[j] * scale;
+        }
+        const R(line) line = R(line_of_channel)(args, channel, s, sums);
+        if (args->own)
+            EACH_PLANE R(combine)(x + at, g + at, out + at, s.centre, scale, line, columns);
+    }
+}
+
+#undef EACH_PLANE
+
+/* The same where planes are short: by blocks of whole channels, whose elements are columns of
+ * (samples, inner * columns). */
+#define EACH_BLOCK                                                                                \
+    for (Py_ssize_t channel = start, most = COLUMN_BLOCK / args->columns, count; channel < stop   \
+         && (count = stop - channel < most ? stop - channel : most, 1); channel += count)
+
+/* Adds the sums over `rows` of d = x - centre and d d or, given g, of g and g d. As in `add_rows`,
+ * these are added up in `real` first. */
+LUCID_INLINE void R(add_columns)(const real *x, const real *g, const real *centre, const int rows,
+                                 Py_ssize_t step, Py_ssize_t width, double *first,
+                                 double *second) {
+    LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++) {
+        real one = 0, other = 0;
+        for (int i = 0; i < rows; i++) {
+            const real d = x[i * step + j] - centre[j], e = g ? g[i * step + j] : d;
+            one += e;
+            other += e * d;
+        }
+        first[j] += (double)one;
+        second[j] += (double)other;
+    }
+}
+
+/* ... over all samples. */
+LUCID_INLINE void R(sum_columns)(const row_args *args, const real *x, const real *g,
+                                 const real *centre, Py_ssize_t width, double *first,
+                                 double *second) {
+    const Py_ssize_t step = args->inner * args->columns;
+    memset(first, 0, (size_t)width * sizeof(double));
+    memset(second, 0, (size_t)width * sizeof(double));
+    Py_ssize_t i = 0;
+    for (; i + SUMMED <= args->samples; i += SUMMED, x += SUMMED * step, g += g ? SUMMED * step : 0)
+        R(add_columns)(x, g, centre, SUMMED, step, width, first, second);
+    for (; i < args->samples; i++, x += step, g += g ? step : 0)
+        R(add_columns)(x, g, centre, 1, step, width, first, second);
+}
+
+/* The sum over the columns of channel c of a block. */
+LUCID_INLINE double R(folded)(const double *sums, Py_ssize_t c, Py_ssize_t columns) {
+    double total = 0;
+    for (Py_ssize_t j = c * columns; j < (c + 1) * columns; j++) total += sums[j];
+    return total;
+}
+
+LUCID_INLINE void R(unfold)(real *values, Py_ssize_t c, Py_ssize_t columns, real value) {
+    for (Py_ssize_t j = c * columns; j < (c + 1) * columns; j++) values[j] = value;
+}
+
+ROW_LOOP(short_batch_norm) {
+    const Py_ssize_t columns = args->columns, step = args->inner * columns;
+    double first[COLUMN_BLOCK], second[COLUMN_BLOCK];
+    real centre[COLUMN_BLOCK], scale[COLUMN_BLOCK], shift[COLUMN_BLOCK];
+    EACH_BLOCK {
+        const Py_ssize_t width = count * columns;
+        const real *x = (const real *)args->x + channel * columns;
+        real *out = (real *)args->out + channel * columns;
+        if (args->own) {
+            R(column_totals)(x, args->samples, step, width, first);
+            for (Py_ssize_t c = 0; c < count; c++)
+                R(unfold)(centre, c, columns, (real)(R(folded)(first, c, columns)
+                                                     / (double)(args->samples * columns)));
+            R(sum_columns)(args, x, NULL, centre, width, first, second);
+            for (Py_ssize_t c = 0; c < count; c++)
+                R(set_statistics)(args, channel + c, centre[c * columns], (lane_sums){
+                    R(folded)(first, c, columns), R(folded)(second, c, columns)});
+        }
+        for (Py_ssize_t c = 0; c < count; c++) {
+            const R(standard) s = R(standard_of)(args, channel + c);
+            const R(affine) to = R(affine_of)(args, channel + c, s);
+            R(unfold)(centre, c, columns, s.centre);
+            R(unfold)(scale, c, columns, to.scale);
+            R(unfold)(shift, c, columns, to.shift);
+        }
+        for (Py_ssize_t i = 0; i < args->samples; i++, x += step, out += step)
+            LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++)
+                out[j] = R(fma)(x[j] - centre[j], scale[j], shift[j]);
+    }
+}
+
+ROW_LOOP(short_batch_norm_backward) {
+    const Py_ssize_t columns = args->columns, step = args->inner * columns;
+    double first[COLUMN_BLOCK], second[COLUMN_BLOCK];
+    real centre[COLUMN_BLOCK], scale[COLUMN_BLOCK], slope[COLUMN_BLOCK], offset[COLUMN_BLOCK];
+    EACH_BLOCK {
+        const Py_ssize_t width = count * columns;
+        const real *x = (const real *)args->x + channel * columns;
+        const real *g = (const real *)args->g + channel * columns;
+        real *out = (real *)args->out + channel * columns;
+        for (Py_ssize_t c = 0; c < count; c++)
+            R(unfold)(centre, c, columns, R(standard_of)(args, channel + c).centre);
+        R(sum_columns)(args, x, g, centre, width, first, second);
+        for (Py_ssize_t c = 0; c < count; c++) {
+            const R(standard) s = R(standard_of)(args, channel + c);
+            const R(line) line = R(line_of_channel)(args, channel + c, s, (lane_sums){
+                R(folded)(first, c, columns), R(folded)(second, c, columns)});
+            R(unfold)(scale, c, columns, R(affine_of)(args, channel + c, s).scale);
+            R(unfold)(slope, c, columns, line.slope);
+            R(unfold)(offset, c, columns, line.offset);
+        }
+        for (Py_ssize_t i = 0; i < args->samples; i++, x += step, g += step, out += step)
+            if (args->own)
+                LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++)
+                    out[j] = R(fma)(g[j], scale[j], R(fma)(x[j] - centre[j], slope[j], offset[j]));
+            else
+                LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++) out[j] = g[j] * scale[j];
+    }
+}
+
+#undef EACH_BLOCK
 
 #endif

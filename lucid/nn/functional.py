@@ -606,12 +606,6 @@ def _as_rows(
     )
 
 
-def _channels(x: Tensor, *values: Tensor | None) -> list[Tensor | None]:
-    """Values per channel in a shape that broadcasts along dimension 1 of ``x``."""
-    shape = (1, -1, *[1] * (x.ndim - 2))
-    return [None if value is None else T.reshape(value, shape) for value in values]
-
-
 def _check_channels(x: Tensor, caller: str, **values: Tensor | None) -> None:
     if x.ndim < 2:
         raise ShapeError(f"{caller}: input must have shape (N, C, ...); got {x.shape}")
@@ -621,13 +615,6 @@ def _check_channels(x: Tensor, caller: str, **values: Tensor | None) -> None:
                 f"{caller}: {name} must have shape ({x.shape[1]},), one value per channel of the "
                 f"input {x.shape}; got {value.shape}"
             )
-
-
-def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    """``x * weight + bias`` by channels."""
-    weight, bias = _channels(x, weight, bias)
-    x = x if weight is None else T.mul(x, weight)
-    return x if bias is None else T.add(x, bias)
 
 
 def _update_running(running: Tensor | None, value: np.ndarray, momentum: float) -> None:
@@ -640,8 +627,8 @@ def _update_running(running: Tensor | None, value: np.ndarray, momentum: float) 
 def _with_running_statistics(
     x: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Tensor:
-    rstd = 1 / np.sqrt(var._data + eps)
-    return neural.batch_norm_channels(x, weight, bias, eps, mean._data, rstd)[0]
+    now = mean._data.astype(np.float64), var._data.astype(np.float64)  # copies: those will move
+    return neural.batch_norm_channels(x, weight, bias, eps, *now)[0]
 
 
 def batch_norm(
@@ -714,11 +701,7 @@ def group_norm(
         raise ValueError(
             f"group_norm: num_groups must divide the {input.shape[1]} channels; got {num_groups}"
         )
-    size = input.numel() // max(input.shape[0] * num_groups, 1)
-    rows = T.reshape(input, (input.shape[0] * num_groups, size))
-    return _affine(
-        T.reshape(neural.layer_norm_rows(rows, None, None, eps), input.shape), weight, bias
-    )
+    return neural.group_norm_channels(input, num_groups, weight, bias, eps)[0]
 
 
 def instance_norm(
@@ -756,11 +739,13 @@ def instance_norm(
         raise ValueError(
             f"{caller}: needs more than one value per channel and sample; got input {input.shape}"
         )
+    out, mean, var = neural.group_norm_channels(input, max(input.shape[1], 1), weight, bias, eps)
     if running_mean is not None or running_var is not None:
-        values = input._data.reshape(*input.shape[:2], count)
-        _update_running(running_mean, values.mean(2).mean(0), momentum)
-        _update_running(running_var, values.var(2, ddof=1).mean(0), momentum)
-    return group_norm(input, max(input.shape[1], 1), weight, bias, eps)
+        by_sample = input.shape[:2]
+        _update_running(running_mean, mean.reshape(by_sample).mean(0), momentum)
+        unbiased = var.reshape(by_sample).mean(0) * (count / (count - 1))
+        _update_running(running_var, unbiased, momentum)
+    return out
 
 
 # -------------------------------------------------------------------- similarities

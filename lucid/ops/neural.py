@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -564,6 +565,19 @@ def _wanted(parts: tuple[Array, ...], need: tuple[bool, ...]) -> tuple[Array | N
     return tuple([part if wanted else None for part, wanted in zip(parts, need, strict=True)])
 
 
+def _normal(F: Any, x: Any, dims: Any, eps: float) -> tuple[Any, Any]:
+    """``x`` with mean 0 and variance 1 along ``dims``, and what it was scaled by."""
+    centred = F.sub(x, F.mean(x, dims, True, None))
+    scale = F.rsqrt(F.add(F.mean(F.mul(centred, centred), dims, True, None), eps))
+    return F.mul(centred, scale), scale
+
+
+def _through_normal(F: Any, g: Any, normal: Any, scale: Any, dims: Any) -> Any:
+    """The gradient of what became ``normal`` there."""
+    along = F.mul(normal, F.mean(F.mul(g, normal), dims, True, None))
+    return F.mul(F.sub(F.sub(g, F.mean(g, dims, True, None)), along), scale)
+
+
 @operation(3)
 def layer_norm(
     x: Array,
@@ -571,7 +585,7 @@ def layer_norm(
     bias: Array | None = None,
     eps: float = 1e-5,
     mean: Any = None,
-    rstd: Any = None,
+    var: Any = None,
 ) -> Array:
     r"""Rows with mean 0 and variance 1, scaled and shifted: the core of ``functional.layer_norm``.
 
@@ -579,7 +593,7 @@ def layer_norm(
         x: normalised along the last dimension.
         weight, bias: of the size of that dimension, or None.
         eps: added to the variance.
-        mean, rstd: what forward leaves for backward; not to be given.
+        mean, var: what forward leaves for backward; not to be given.
     """
     return B.layer_norm(x, weight, bias, eps)[0]
 
@@ -588,39 +602,34 @@ def layer_norm_rows(x: Tensor, weight: Any, bias: Any, eps: float) -> Tensor:
     """:func:`layer_norm` recorded together with what its kernel leaves for backward."""
     inputs = (x, weight, bias)
     arrays: list[Any] = [t if t is None else t._data for t in inputs]
-    out, mean, rstd = B.layer_norm(arrays[0], arrays[1], arrays[2], eps)
-    return recorded(layer_norm.op, inputs, arrays, (eps, mean, rstd), out)
+    out, mean, var = B.layer_norm(arrays[0], arrays[1], arrays[2], eps)
+    return recorded(layer_norm.op, inputs, arrays, (eps, mean, var), out)
 
 
 layer_norm.gradient(
-    lambda F, g, need, x, weight, eps, mean, rstd: F.layer_norm_backward(
-        g, x, weight, eps, mean, rstd, *need
+    lambda F, g, need, x, weight, eps, mean, var: F.layer_norm_backward(
+        g, x, weight, eps, mean, var, *need
     )
 )
 
 
 def _layer_norm_backward(
-    g: Array, x: Array, weight: Array | None, eps: float, mean: Array, rstd: Array,
+    g: Array, x: Array, weight: Array | None, eps: float, mean: Array, var: Array,
     need_x: bool, need_weight: bool, need_bias: bool,
 ) -> tuple[Array | None, ...]:  # fmt: skip
-    parts = B.layer_norm_backward(g, x, mean, rstd, weight)
+    parts = B.layer_norm_backward(g, x, mean, var, weight, eps)
     return _wanted(parts, (need_x, need_weight, need_bias))
 
 
 def _layer_norm_backward_composed(
-    F: Any, g: Any, x: Any, weight: Any, eps: float, mean: Any, rstd: Any,
+    F: Any, g: Any, x: Any, weight: Any, eps: float, mean: Any, var: Any,
     need_x: bool, need_weight: bool, need_bias: bool,
 ) -> tuple[Any, ...]:  # fmt: skip
-    centred = F.sub(x, F.mean(x, -1, True, None))
-    scale = F.rsqrt(F.add(F.mean(F.mul(centred, centred), -1, True, None), eps))
-    normal = F.mul(centred, scale)
+    normal, scale = _normal(F, x, -1, eps)
+    inner = g if weight is None else F.mul(g, weight)
     shape = x.shape[-1:]
-    if need_x:
-        inner = g if weight is None else F.mul(g, weight)
-        along = F.mul(normal, F.mean(F.mul(inner, normal), -1, True, None))
-        spread = F.sub(F.sub(inner, F.mean(inner, -1, True, None)), along)
     return (
-        F.mul(spread, scale) if need_x else None,
+        _through_normal(F, inner, normal, scale, -1) if need_x else None,
         F.sum_to(F.mul(g, normal), shape) if need_weight else None,
         F.sum_to(g, shape) if need_bias else None,
     )
@@ -630,13 +639,91 @@ fused_rule("layer_norm_backward", _layer_norm_backward, _layer_norm_backward_com
 
 
 @operation(3)
+def group_norm(
+    x: Array,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    groups: int = 1,
+    eps: float = 1e-5,
+    mean: Any = None,
+    var: Any = None,
+) -> Array:
+    r"""Groups of channels with mean 0 and variance 1 in each sample, scaled and shifted.
+
+    This is the core of ``functional.group_norm`` and, with a channel in each group, of
+    ``functional.instance_norm``.
+
+    Args:
+        x: of shape ``(N, C, ...)``.
+        weight, bias: one number for each channel, or None.
+        groups: divides C.
+        eps: added to the variance.
+        mean, var: what forward leaves for backward; not to be given.
+    """
+    return B.group_norm(x, groups, weight, bias, eps)[0]
+
+
+def group_norm_channels(
+    x: Tensor, groups: int, weight: Any, bias: Any, eps: float
+) -> tuple[Tensor, Array, Array]:
+    """:func:`group_norm` recorded together with what its kernel leaves for backward.
+
+    Returns the result, and the mean and the variance of each group of each sample.
+    """
+    inputs = (x, weight, bias)
+    arrays: list[Any] = [t if t is None else t._data for t in inputs]
+    out, mean, var = B.group_norm(arrays[0], groups, arrays[1], arrays[2], eps)
+    attributes = (groups, eps, mean, var)
+    return recorded(group_norm.op, inputs, arrays, attributes, out), mean, var
+
+
+group_norm.gradient(
+    lambda F, g, need, x, weight, groups, eps, mean, var: F.group_norm_backward(
+        g, x, weight, groups, eps, mean, var, *need
+    )
+)
+
+
+def _group_norm_backward(
+    g: Array, x: Array, weight: Array | None, groups: int, eps: float, mean: Array, var: Array,
+    need_x: bool, need_weight: bool, need_bias: bool,
+) -> tuple[Array | None, ...]:  # fmt: skip
+    parts = B.group_norm_backward(g, x, groups, mean, var, weight, eps)
+    return _wanted(parts, (need_x, need_weight, need_bias))
+
+
+def _group_norm_backward_composed(
+    F: Any, g: Any, x: Any, weight: Any, groups: int, eps: float, mean: Any, var: Any,
+    need_x: bool, need_weight: bool, need_bias: bool,
+) -> tuple[Any, ...]:  # fmt: skip
+    samples, channels = x.shape[:2]
+    inner = math.prod(x.shape[2:])
+    shape, dims = (samples, groups, channels // groups, inner), (2, 3)
+    normal, scale = _normal(F, F.reshape(x, shape), dims, eps)
+    g = F.reshape(g, shape)
+    scaled = g if weight is None else F.mul(g, F.reshape(weight, (1, *shape[1:3], 1)))
+
+    def by_channel(y: Any) -> Any:
+        return F.reshape(F.sum(y, (0, 3), False, None), (channels,))
+
+    return (
+        F.reshape(_through_normal(F, scaled, normal, scale, dims), x.shape) if need_x else None,
+        by_channel(F.mul(g, normal)) if need_weight else None,
+        by_channel(g) if need_bias else None,
+    )
+
+
+fused_rule("group_norm_backward", _group_norm_backward, _group_norm_backward_composed)
+
+
+@operation(3)
 def batch_norm(
     x: Array,
     weight: Array | None = None,
     bias: Array | None = None,
     eps: float = 1e-5,
     mean: Any = None,
-    rstd: Any = None,
+    var: Any = None,
     own: bool = True,
 ) -> Array:
     r"""Channels with mean 0 and variance 1, scaled and shifted: ``functional.batch_norm``'s core.
@@ -645,65 +732,56 @@ def batch_norm(
         x: of shape ``(N, C, ...)``.
         weight, bias: one number for each channel, or None.
         eps: added to the variance.
-        mean, rstd: of each channel; None: x's own.
+        mean, var: of each channel; None: x's own.
         own: what forward leaves for backward: whether they were x's own.
     """
-    return B.batch_norm(x, weight, bias, eps, mean, rstd)[0]
+    return B.batch_norm(x, weight, bias, eps, mean, var)[0]
 
 
 def batch_norm_channels(
-    x: Tensor, weight: Any, bias: Any, eps: float, mean: Any = None, rstd: Any = None
+    x: Tensor, weight: Any, bias: Any, eps: float, mean: Any = None, var: Any = None
 ) -> tuple[Tensor, Array, Array]:
     """:func:`batch_norm` recorded together with what its kernel leaves for backward.
 
-    Returns the result, and the mean and the variance of each channel if they were not given.
+    Returns the result, and the mean and the variance of each channel.
     """
     inputs = (x, weight, bias)
     arrays: list[Any] = [t if t is None else t._data for t in inputs]
-    out, means, rstds, var = B.batch_norm(*arrays, eps, mean, rstd)
-    attributes = (eps, means, rstds, mean is None)
-    return recorded(batch_norm.op, inputs, arrays, attributes, out), means, var
+    own = mean is None
+    out, mean, var = B.batch_norm(*arrays, eps, mean, var)
+    return recorded(batch_norm.op, inputs, arrays, (eps, mean, var, own), out), mean, var
 
 
 batch_norm.gradient(
-    lambda F, g, need, x, weight, eps, mean, rstd, own: F.batch_norm_backward(
-        g, x, weight, eps, mean, rstd, own, *need
+    lambda F, g, need, x, weight, eps, mean, var, own: F.batch_norm_backward(
+        g, x, weight, eps, mean, var, own, *need
     )
 )
 
 
-def _batch_norm_backward(g, x, weight, eps, mean, rstd, own, need_x, need_weight, need_bias):
-    parts = B.batch_norm_backward(g, x, mean, rstd, weight, own)
+def _batch_norm_backward(
+    g: Array, x: Array, weight: Array | None, eps: float, mean: Array, var: Array, own: bool,
+    need_x: bool, need_weight: bool, need_bias: bool,
+) -> tuple[Array | None, ...]:  # fmt: skip
+    parts = B.batch_norm_backward(g, x, mean, var, weight, eps, own)
     return _wanted(parts, (need_x, need_weight, need_bias))
 
 
 def _batch_norm_backward_composed(
-    F,
-    g,
-    x,
-    weight,
-    eps,
-    mean,
-    rstd,
-    own,
-    need_x,
-    need_weight,
-    need_bias,
-):
+    F: Any, g: Any, x: Any, weight: Any, eps: float, mean: Any, var: Any, own: bool,
+    need_x: bool, need_weight: bool, need_bias: bool,
+) -> tuple[Any, ...]:  # fmt: skip
     dims, shape = (0, *range(2, x.ndim)), (1, -1, *[1] * (x.ndim - 2))
     if own:
-        centred = F.sub(x, F.mean(x, dims, True, None))
-        scale = F.rsqrt(F.add(F.mean(F.mul(centred, centred), dims, True, None), eps))
+        normal, scale = _normal(F, x, dims, eps)
     else:
-        centred, scale = F.sub(x, mean.reshape(shape)), rstd.reshape(shape)
-    normal = F.mul(centred, scale)
+        scale = (1 / np.sqrt(var + eps)).astype(x.dtype).reshape(shape)
+        normal = F.mul(F.sub(x, mean.astype(x.dtype).reshape(shape)), scale)
     if need_x:
         inner = g if weight is None else F.mul(g, F.reshape(weight, shape))
-        if own:
-            along = F.mul(normal, F.mean(F.mul(inner, normal), dims, True, None))
-            inner = F.sub(F.sub(inner, F.mean(inner, dims, True, None)), along)
+        to_x = _through_normal(F, inner, normal, scale, dims) if own else F.mul(inner, scale)
     return (
-        F.mul(inner, scale) if need_x else None,
+        to_x if need_x else None,
         F.sum(F.mul(g, normal), dims, False, None) if need_weight else None,
         F.sum(g, dims, False, None) if need_bias else None,
     )
@@ -713,14 +791,14 @@ fused_rule("batch_norm_backward", _batch_norm_backward, _batch_norm_backward_com
 
 
 @operation(2)
-def rms_norm(x: Array, weight: Array | None = None, eps: float = 1e-6, rstd: Any = None) -> Array:
+def rms_norm(x: Array, weight: Array | None = None, eps: float = 1e-6, square: Any = None) -> Array:
     r"""Rows divided by their root mean square, scaled: the core of ``functional.rms_norm``.
 
     Args:
         x: normalised along the last dimension.
         weight: of the size of that dimension, or None.
         eps: added to the mean square.
-        rstd: what forward leaves for backward; not to be given.
+        square: what forward leaves for backward; not to be given.
     """
     return B.rms_norm(x, weight, eps)[0]
 
@@ -729,25 +807,24 @@ def rms_norm_rows(x: Tensor, weight: Any, eps: float) -> Tensor:
     """:func:`rms_norm` recorded together with what its kernel leaves for backward."""
     inputs = (x, weight)
     arrays: list[Any] = [t if t is None else t._data for t in inputs]
-    out, rstd = B.rms_norm(arrays[0], arrays[1], eps)
-    return recorded(rms_norm.op, inputs, arrays, (eps, rstd), out)
+    out, square = B.rms_norm(arrays[0], arrays[1], eps)
+    return recorded(rms_norm.op, inputs, arrays, (eps, square), out)
 
 
 rms_norm.gradient(
-    lambda F, g, need, x, weight, eps, rstd: F.rms_norm_backward(g, x, weight, eps, rstd, *need)
+    lambda F, g, need, x, weight, eps, square: F.rms_norm_backward(g, x, weight, eps, square, *need)
 )
 
 
 def _rms_norm_backward(
-    g: Array, x: Array, weight: Array | None, eps: float, rstd: Array,
+    g: Array, x: Array, weight: Array | None, eps: float, square: Array,
     need_x: bool, need_weight: bool,
 ) -> tuple[Array | None, ...]:  # fmt: skip
-    dx, dweight = B.rms_norm_backward(g, x, rstd, weight)
-    return dx if need_x else None, dweight if need_weight else None
+    return _wanted(B.rms_norm_backward(g, x, square, weight, eps), (need_x, need_weight))
 
 
 def _rms_norm_backward_composed(
-    F: Any, g: Any, x: Any, weight: Any, eps: float, rstd: Any, need_x: bool, need_weight: bool
+    F: Any, g: Any, x: Any, weight: Any, eps: float, square: Any, need_x: bool, need_weight: bool
 ) -> tuple[Any, ...]:
     scale = F.rsqrt(F.add(F.mean(F.mul(x, x), -1, True, None), eps))
     normal = F.mul(x, scale)

@@ -298,85 +298,143 @@ def test_bad_arguments_of_cross_entropy():
 # --- normalisation --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", REALS)
-@pytest.mark.parametrize("shape", [(4, 7), (3, 64), (2, 5, 130), (900, 600)])
-def test_layer_norm(shape, dtype):
-    x, g = values(shape, dtype), values(shape, dtype, 1)
-    weight, bias = values(shape[-1], dtype, 2), values(shape[-1], dtype, 3)
-    wide = x.astype(np.float64)
-    mean = wide.mean(-1, keepdims=True)
-    rstd = 1 / np.sqrt(wide.var(-1, keepdims=True) + 1e-5)
+# A mean that float32 holds to 3 digits after the point, and the rounding of which must not matter.
+offsets = pytest.mark.parametrize(
+    ("dtype", "mean"), [(np.float32, 0), (np.float32, 1e4), (np.float64, 0)]
+)
+EPS = 0.1
+
+
+def standardised(x, g, axes, weight, bias, mean=None, var=None):
+    """In float64: values, mean, variance, and the gradients of x, weight and bias, unsummed."""
+    wide, g = x.astype(np.float64), g.astype(np.float64)
+    given = mean is not None
+    if not given:
+        mean, var = wide.mean(axes, keepdims=True), wide.var(axes, keepdims=True)
+    rstd = 1 / np.sqrt(var + EPS)
     normal = (wide - mean) * rstd
-    tolerance = close(dtype, 50)
+    d = g * weight
+    gradient = d if given else (
+        d - d.mean(axes, keepdims=True) - normal * (d * normal).mean(axes, keepdims=True)
+    )  # fmt: skip
+    return normal * weight + bias, mean.ravel(), var.ravel(), rstd * gradient, g * normal, g
+
+
+def all_close(found, expected, dtype, slack=50):
+    """Within `slack` roundings of numbers as large as the largest one expected."""
+    for one, exact in zip(found, expected, strict=True):
+        assert one.shape == exact.shape
+        tolerance = slack * np.finfo(dtype).eps * (1 + np.abs(exact).max(initial=0))
+        np.testing.assert_allclose(one, exact, rtol=0, atol=tolerance)
+
+
+NORM_SHAPES = [(4, 7), (3, 64), (2, 5, 130), (900, 600), (5, 3000)]
+
+
+@offsets
+@pytest.mark.parametrize("shape", NORM_SHAPES)
+def test_layer_norm(shape, dtype, mean):
+    x, g = values(shape, dtype) + dtype(mean), values(shape, dtype, 1)
+    weight, bias = values(shape[-1], dtype, 2), values(shape[-1], dtype, 3)
     for w, b in itertools.product((weight, None), (bias, None)):
-        out, *kept = rowwise.layer_norm(x, w, b)
-        np.testing.assert_allclose(
-            out, normal * (1 if w is None else w) + (0 if b is None else b), **tolerance
+        *expected, to_weight, to_bias = standardised(
+            x, g, -1, 1 if w is None else w, 0 if b is None else b
         )
-        np.testing.assert_allclose(kept[0], mean.ravel(), **tolerance)
-        np.testing.assert_allclose(kept[1], rstd.ravel(), **tolerance)
-    for w in (weight, None):
-        d = g.astype(np.float64) * (1 if w is None else w)
-        gradient = d - d.mean(-1, keepdims=True) - normal * (d * normal).mean(-1, keepdims=True)
-        to_x, to_weight, to_bias = rowwise.layer_norm_backward(g, x, *kept, w)
-        np.testing.assert_allclose(to_x, rstd * gradient, **tolerance)
-        many = {"rtol": 1e3 * np.finfo(dtype).eps, "atol": 1e3 * np.finfo(dtype).eps}
+        out, *kept = rowwise.layer_norm(x, w, b, EPS)
+        to_x, *sums = rowwise.layer_norm_backward(g, x, *kept, w, EPS)
+        assert {out.dtype, to_x.dtype, sums[0].dtype, sums[1].dtype} == {np.dtype(dtype)}
+        all_close([out, *kept, to_x], expected, dtype)
         rows = tuple(range(len(shape) - 1))
-        np.testing.assert_allclose(to_weight, (g * normal).sum(rows), **many)
-        np.testing.assert_allclose(to_bias, g.astype(np.float64).sum(rows), **many)
+        all_close(sums, [to_weight.sum(rows), to_bias.sum(rows)], dtype)
 
 
-@pytest.mark.parametrize("dtype", REALS)
-@pytest.mark.parametrize("shape", [(6, 3), (2, 3, 7), (5, 3, 2, 2), (4, 70, 20, 20), (1, 2, 3000)])
-def test_batch_norm(shape, dtype):
-    x, g = values(shape, dtype), values(shape, dtype, 1)
+# Planes around the width of a vector and of a block, and too short for either; many groups and one.
+GROUPS = [
+    ((6, 4), 2), ((6, 4), 4), ((7, 64), 8), ((3, 12, 1), 3), ((2, 6, 3), 2), ((3, 6, 5), 6),
+    ((5, 8, 7), 4), ((5, 8, 8), 4), ((2, 3, 4, 4), 3), ((2, 3, 7, 7), 1), ((9, 6, 5, 11), 2),
+    ((300, 16, 33), 4), ((4, 70, 20, 20), 70), ((3, 2, 2, 3, 5), 1), ((1, 2, 3000), 1),
+    ((3, 2, 70_000), 2),
+]  # fmt: skip
+
+
+@offsets
+@pytest.mark.parametrize(("shape", "groups"), GROUPS)
+def test_group_norm(shape, groups, dtype, mean):
+    x, g = values(shape, dtype) + dtype(mean), values(shape, dtype, 1)
+    weight, bias = values(shape[1], dtype, 2), values(shape[1], dtype, 3)
+    grouped = (shape[0], groups, shape[1] // groups, -1)
+    for w, b in itertools.product((weight, None), (bias, None)):
+        *expected, to_weight, to_bias = standardised(
+            x.reshape(grouped), g.reshape(grouped), (2, 3),
+            1 if w is None else w.reshape(1, groups, -1, 1),
+            0 if b is None else b.reshape(1, groups, -1, 1),
+        )  # fmt: skip
+        out, *kept = rowwise.group_norm(x, groups, w, b, EPS)
+        to_x, *sums = rowwise.group_norm_backward(g, x, groups, *kept, w, EPS)
+        assert {out.dtype, to_x.dtype, sums[0].dtype, sums[1].dtype} == {np.dtype(dtype)}
+        assert out.shape == to_x.shape == shape
+        all_close([out.reshape(expected[0].shape), *kept, to_x.reshape(expected[0].shape)],
+                  expected, dtype)  # fmt: skip
+        all_close(sums, [to_weight.sum((0, 3)).ravel(), to_bias.sum((0, 3)).ravel()], dtype)
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 3), (0, 4, 20), (2, 0, 3), (2, 4, 0)])
+def test_group_norm_of_nothing(shape):
+    x = np.ones(shape, np.float32)
+    out, *kept = rowwise.group_norm(x, 2, np.ones(shape[1]), np.ones(shape[1]))
+    to_x, to_weight, to_bias = rowwise.group_norm_backward(x, x, 2, *kept, np.ones(shape[1]))
+    assert out.shape == to_x.shape == shape
+    np.testing.assert_array_equal(to_weight, np.zeros(shape[1]))
+    np.testing.assert_array_equal(to_bias, np.zeros(shape[1]))
+
+
+@offsets
+@pytest.mark.parametrize(
+    "shape",
+    [(6, 3), (2, 3, 7), (5, 3, 2, 2), (4, 70, 20, 20), (1, 2, 3000), (13, 700), (2, 300, 5),
+     (1, 4)],
+)  # fmt: skip
+def test_batch_norm(shape, dtype, mean):
+    x, g = values(shape, dtype) + dtype(mean), values(shape, dtype, 1)
     channels = (1, shape[1], *[1] * (len(shape) - 2))
     dims = (0, *range(2, len(shape)))
     weight, bias = values(shape[1], dtype, 2), values(shape[1], dtype, 3)
-    wide = x.astype(np.float64)
-    mean, var = wide.mean(dims, keepdims=True), wide.var(dims, keepdims=True)
-    tolerance = close(dtype, 100)
-    sums = {"rtol": 1e3 * np.finfo(dtype).eps, "atol": 1e3 * np.finfo(dtype).eps}
+    running = np.linspace(-1, 1, shape[1]) + mean, np.linspace(0.5, 2, shape[1])
     for given, w, b in itertools.product((False, True), (weight, None), (bias, None)):
-        if given:
-            mean = np.linspace(-1, 1, shape[1]).reshape(channels)
-            rstd = np.linspace(0.5, 2, shape[1]).reshape(channels)
-        else:
-            rstd = 1 / np.sqrt(var + 1e-5)
-        statistics = (mean.ravel(), rstd.ravel()) if given else ()
-        out, means, rstds, variance = rowwise.batch_norm(x, w, b, 1e-5, *statistics)
-        normal = (wide - mean) * rstd
-        scale = 1 if w is None else w.reshape(channels)
-        shift = 0 if b is None else b.reshape(channels)
-        np.testing.assert_allclose(out, normal * scale + shift, **tolerance)
-        np.testing.assert_allclose(means, mean.ravel(), **tolerance)
-        np.testing.assert_allclose(rstds, rstd.ravel(), **tolerance)
-        if given:
-            assert variance is None
-        else:
-            np.testing.assert_allclose(variance, var.ravel(), **tolerance)
-        gradient = g.astype(np.float64) * scale
-        if not given:
-            along = (gradient * normal).mean(dims, keepdims=True)
-            gradient = gradient - gradient.mean(dims, keepdims=True) - normal * along
-        to_x, to_weight, to_bias = rowwise.batch_norm_backward(g, x, means, rstds, w, not given)
-        np.testing.assert_allclose(to_x, rstd * gradient, **tolerance)
-        np.testing.assert_allclose(to_weight, (g * normal).sum(dims), **sums)
-        np.testing.assert_allclose(to_bias, g.astype(np.float64).sum(dims), **sums)
+        *expected, to_weight, to_bias = standardised(
+            x, g, dims, 1 if w is None else w.reshape(channels),
+            0 if b is None else b.reshape(channels),
+            *[part.reshape(channels) for part in running if given],
+        )  # fmt: skip
+        out, *kept = rowwise.batch_norm(x, w, b, EPS, *(running if given else ()))
+        to_x, *sums = rowwise.batch_norm_backward(g, x, *kept, w, EPS, not given)
+        assert {out.dtype, to_x.dtype, sums[0].dtype, sums[1].dtype} == {np.dtype(dtype)}
+        all_close([out, *kept, to_x], expected, dtype)
+        all_close(sums, [to_weight.sum(dims), to_bias.sum(dims)], dtype)
 
 
-def test_batch_norm_refuses():
-    x = np.ones((2, 3))
-    with pytest.raises(ValueError, match="weight"):
-        rowwise.batch_norm(x, np.ones(2))
-    with pytest.raises(ValueError, match=r"\(N, C, ...\)"):
-        rowwise.batch_norm(np.ones(3))
-    with pytest.raises(ValueError, match="g must have shape"):
-        rowwise.batch_norm_backward(x.T, x, np.ones(3), np.ones(3), None, True)
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 20)])
+def test_given_statistics_keep_what_is_not_finite_out_of_the_gradient(shape):
+    x = np.full(shape, np.inf, np.float32)
+    to_x, *_ = rowwise.batch_norm_backward(
+        np.ones_like(x), x, np.zeros(3), np.ones(3), np.full(3, 2.0), 0.0, False
+    )
+    np.testing.assert_array_equal(to_x, np.full(shape, 2.0))
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (0, 3, 20), (2, 0, 3), (2, 3, 0)])
+def test_batch_norm_of_nothing(shape):
+    x = np.ones(shape, np.float32)
+    out, mean, var = rowwise.batch_norm(x)
+    assert out.shape == shape
+    assert np.isnan(mean).all()
+    to_x, *sums = rowwise.batch_norm_backward(x, x, mean, var, None, 1e-5, True)
+    assert to_x.shape == shape
+    assert sums[0].shape == sums[1].shape == (shape[1],)
 
 
 @pytest.mark.parametrize("dtype", REALS)
-@pytest.mark.parametrize("shape", [(4, 7), (3, 64), (2, 5, 130), (900, 600)])
+@pytest.mark.parametrize("shape", NORM_SHAPES)
 def test_rms_norm(shape, dtype):
     x, g, weight = values(shape, dtype), values(shape, dtype, 1), values(shape[-1], dtype, 2)
     wide = x.astype(np.float64)
@@ -393,14 +451,74 @@ def test_rms_norm(shape, dtype):
         np.testing.assert_allclose(to_weight, (g * wide * rstd).sum(rows), **close(dtype, 1e3))
 
 
+def all_norms(x, g):
+    """Everything that the norms of (N, C, ...) compute, forward and backward."""
+    weight = values(x.shape[1], x.dtype, 2)
+    groups = 4
+    out, *kept = rowwise.group_norm(x, groups, weight)
+    result = [out, *kept, *rowwise.group_norm_backward(g, x, groups, *kept, weight)]
+    out, *kept = rowwise.batch_norm(x, weight)
+    result += [out, *kept, *rowwise.batch_norm_backward(g, x, *kept, weight, 1e-5, True)]
+    out, *kept = rowwise.layer_norm(x)
+    result += [out, *kept, *rowwise.layer_norm_backward(g, x, *kept)]
+    out, kept = rowwise.rms_norm(x)
+    return [*result, out, kept, *rowwise.rms_norm_backward(g, x, kept)]
+
+
+def test_norms_of_every_layout_and_dtype():
+    x, g = values((6, 8), np.float64), values((6, 8), np.float64, 1)
+    expected = all_norms(x, g)
+    for operand, incoming in zip(layouts(x), layouts(g), strict=True):
+        for found, same in zip(all_norms(operand, incoming), expected, strict=True):
+            np.testing.assert_array_equal(found, same)
+    half = np.random.default_rng(0).integers(-8, 8, (6, 8, 3)).astype(np.float16)
+    for found, exact in zip(
+        all_norms(half, half), all_norms(half.astype(float), half.astype(float)), strict=True
+    ):
+        np.testing.assert_allclose(found, exact, rtol=2e-3, atol=2e-3)
+    assert rowwise.group_norm(half, 2)[0].dtype == np.float16
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+@pytest.mark.parametrize("shape", [(4, 6), (4, 6, 40)])
+def test_norms_of_what_is_not_finite(shape, bad):
+    x = values(shape, np.float32)
+    x[1, 2] = bad
+    out, _, var = rowwise.group_norm(x, 2)
+    assert np.isnan(out[1, :3]).all()
+    assert np.isnan(var[2])
+    assert np.isfinite(np.delete(out.reshape(8, -1), 2, 0)).all()
+    out, _, var = rowwise.batch_norm(x)
+    assert np.isnan(out[:, 2]).all()
+    assert np.isnan(var[2])
+    assert np.isfinite(np.delete(out, 2, 1)).all()
+
+
 def test_bad_arguments_of_norms():
     x = np.ones((2, 3))
     with pytest.raises(ValueError, match=r"weight must have shape \(3,\)"):
         rowwise.layer_norm(x, np.ones(2))
     with pytest.raises(ValueError, match=r"mean must have shape \(2,\)"):
         rowwise.layer_norm_backward(x, x, np.ones(3), np.ones(2))
+    with pytest.raises(ValueError, match=r"var must have shape \(2,\)"):
+        rowwise.layer_norm_backward(x, x, np.ones(2), np.ones(3))
     with pytest.raises(ValueError, match=r"g must have shape \(2, 3\)"):
         rowwise.layer_norm_backward(x.T, x, np.ones(2), np.ones(2))
+    with pytest.raises(ValueError, match=r"weight must have shape \(3,\)"):
+        rowwise.batch_norm(x, np.ones(2))
+    with pytest.raises(ValueError, match="g must have shape"):
+        rowwise.batch_norm_backward(x.T, x, np.ones(3), np.ones(3), None, 1e-5, True)
+    for norm in (rowwise.batch_norm, lambda x: rowwise.group_norm(x, 1)):
+        with pytest.raises(ValueError, match=r"\(N, C, ...\)"):
+            norm(np.ones(3))
+    for groups in (0, -1, 2):
+        with pytest.raises(ValueError, match="groups must divide the 3 channels"):
+            rowwise.group_norm(x, groups)
+    for shape in ((2, 3), (2, 3, 4), (2, 3, 20)):
+        with pytest.raises(ValueError, match="weight must have shape"):
+            rowwise.group_norm(np.ones(shape), 3, np.ones(2))
+        with pytest.raises(ValueError, match="mean must have shape"):
+            rowwise.group_norm_backward(np.ones(shape), np.ones(shape), 3, np.ones(5), np.ones(6))
 
 
 @pytest.mark.parametrize("dtype", REALS)
@@ -413,12 +531,13 @@ def test_thread_count_does_not_matter(dtype):
         for count in (1, 2, 3):
             threads.set_num_threads(count)
             loss, kept, total = rowwise.cross_entropy(x, target)
-            out, mean, rstd = rowwise.layer_norm(x)
+            out, mean, var = rowwise.layer_norm(x)
             results.append([
                 rowwise.sum(long), rowwise.sum(x, 0), rowwise.sum(x, 1), rowwise.amax(x, 1),
                 rowwise.softmax(x), rowwise.softmax_backward(g, x), loss, kept, out,
                 rowwise.cross_entropy_backward(loss, x, target, kept, total),
-                *rowwise.layer_norm_backward(g, x, mean, rstd),
+                *rowwise.layer_norm_backward(g, x, mean, var), *all_norms(x, g),
+                *all_norms(x.reshape(100, 36, -1), g.reshape(100, 36, -1)),
             ])  # fmt: skip
     finally:
         threads.set_num_threads(before)
@@ -434,8 +553,7 @@ def test_inputs_may_be_read_only_and_stay_as_they_are():
     before = x.copy()
     loss, kept, total = rowwise.cross_entropy(x, target)
     rowwise.cross_entropy_backward(loss, x, target, kept, total)
-    _, mean, rstd = rowwise.layer_norm(x)
-    rowwise.layer_norm_backward(x, x, mean, rstd)
+    all_norms(x, x)
     rowwise.softmax_backward(x, rowwise.softmax(x))
     rowwise.sum(x, 0)
     np.testing.assert_array_equal(x, before)

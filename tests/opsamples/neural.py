@@ -93,5 +93,14 @@ SAMPLES = [
            torch=lambda x, w, b: __import__("torch").nn.functional.batch_norm(
                x, None, None, w, b, True, 0.1, 0.1),
            tolerance=4),  # sums over a channel in another order
+    *(
+        Sample("group_norm", (shape, (6,), (6,)),
+               call=lambda x, w, b, groups=groups: neural.group_norm_channels(
+                   x, groups, w, b, 0.1)[0],
+               torch=lambda x, w, b, groups=groups: (
+                   __import__("torch").nn.functional.group_norm(x, groups, w, b, 0.1)),
+               tolerance=4)  # sums over a group in another order
+        for shape, groups in (((3, 6, 2), 2), ((3, 6), 3), ((2, 6, 3, 4), 1), ((2, 6, 9), 6))
+    ),
     Sample("gate", ((2, 3), (4,)), call=lambda x, y: neural.gate([x, y], lambda gs: gs)),
 ]  # fmt: skip
