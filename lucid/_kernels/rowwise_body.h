@@ -85,80 +85,120 @@ LUCID_INLINE R(vector) R(load)(const real *x) {
     return v;
 }
 
-/* name(x, y, z, m, n): the sums over i < n of COUNT values, one or two, in terms of a = x[i],
- * b = y[i], c = z[i] and m. */
-#define LANE_SUMS(name, COUNT, ...)                                                               \
-    LUCID_INLINE void R(name##_block)(const real *x, const real *y, const real *z, real m,        \
-                                      Py_ssize_t count, double *total) {                          \
-        (void)m;                                                                                  \
+/* The sum of the lanes, in float64. Halves of arrays become halves of registers. */
+LUCID_INLINE double R(across)(R(vector) v) {
+    real x[WIDTH];
+    double sum[WIDTH / 2];
+    memcpy(x, &v, sizeof x);
+    for (int l = 0; l < WIDTH / 2; l++) sum[l] = (double)x[l] + (double)x[l + WIDTH / 2];
+    for (int half = (int)WIDTH / 4; half > 0; half /= 2)
+        for (int l = 0; l < half; l++) sum[l] += sum[l + half];
+    return sum[0];
+}
+
+/* The last `count` lanes of a vector, and 0 before. */
+LUCID_INLINE R(vector) R(last_lanes)(R(vector) v, Py_ssize_t count) {
+    R(mask) lane;
+    for (int l = 0; l < WIDTH; l++) lane[l] = l;
+    return (R(vector))((R(mask))v & (lane >= (bits)(WIDTH - count)));
+}
+
+/* Adds to a sum; what rounding takes from it goes to `lost`. */
+LUCID_INLINE void R(add_to)(double *total, double *lost, double value) {
+    const double next = *total + value, added = next - *total;
+    *lost += (*total - (next - added)) + (value - added);
+    *total = next;
+}
+
+#define LANES_AT(i)                                                                               \
+    const R(vector) a = R(load)(x + (i)), b = R(load)(y + (i)), c = R(load)(z + (i));             \
+    (void)a, (void)b, (void)c
+
+/* name(x, y, z, m, n): the sums over i < n of ONE and, if WITH_OTHER, of OTHER, in terms of
+ * a = x[i], b = y[i], c = z[i] and m. */
+#define LANE_SUMS(name, ONE, WITH_OTHER, OTHER)                                                   \
+    LUCID_INLINE lane_sums R(name##_block)(const real *x, const real *y, const real *z, real m,   \
+                                           Py_ssize_t count) {                                    \
+        lane_sums sums = {0, 0};                                                                  \
         Py_ssize_t i = 0;                                                                         \
-        for (int s = 0; s < COUNT; s++) total[s] = 0;                                             \
-        if (count >= WIDTH) {                                                                     \
-            R(vector) lanes[COUNT][4] = {{{0}}};                                                  \
-            for (; i + 4 * WIDTH <= count; i += 4 * WIDTH)                                        \
-                for (int k = 0; k < 4; k++) {                                                     \
-                    const Py_ssize_t at = i + k * WIDTH;                                          \
-                    const R(vector) a = R(load)(x + at), b = R(load)(y + at), c = R(load)(z + at); \
-                    const R(vector) value[COUNT] = {__VA_ARGS__};                                 \
-                    (void)b, (void)c;                                                             \
-                    for (int s = 0; s < COUNT; s++) lanes[s][k] += value[s];                      \
-                }                                                                                 \
-            for (; i + WIDTH <= count; i += WIDTH) {                                              \
-                const R(vector) a = R(load)(x + i), b = R(load)(y + i), c = R(load)(z + i);       \
-                const R(vector) value[COUNT] = {__VA_ARGS__};                                     \
+        (void)m;                                                                                  \
+        if (count < WIDTH) {                                                                      \
+            for (; i < count; i++) {                                                              \
+                const real a = x[i], b = y[i], c = z[i];                                          \
                 (void)b, (void)c;                                                                 \
-                for (int s = 0; s < COUNT; s++) lanes[s][0] += value[s];                          \
+                sums.first += (double)(ONE);                                                      \
+                if (WITH_OTHER) sums.second += (double)(OTHER);                                   \
             }                                                                                     \
-            for (int s = 0; s < COUNT; s++) {                                                     \
-                R(vector) sum = (lanes[s][0] + lanes[s][1]) + (lanes[s][2] + lanes[s][3]);        \
-                double part[4] = {0};                                                             \
-                for (int l = 0; l < WIDTH; l++) part[l & 3] += (double)sum[l];                    \
-                total[s] = (part[0] + part[1]) + (part[2] + part[3]);                             \
+            return sums;                                                                          \
+        }                                                                                         \
+        R(vector) one[4] = {{0}}, other[4] = {{0}};                                               \
+        for (; i + 4 * WIDTH <= count; i += 4 * WIDTH)                                            \
+            for (int k = 0; k < 4; k++) {                                                         \
+                LANES_AT(i + k * WIDTH);                                                          \
+                one[k] += (ONE);                                                                  \
+                if (WITH_OTHER) other[k] += (OTHER);                                              \
             }                                                                                     \
+        for (; i + WIDTH <= count; i += WIDTH) {                                                  \
+            LANES_AT(i);                                                                          \
+            one[0] += (ONE);                                                                      \
+            if (WITH_OTHER) other[0] += (OTHER);                                                  \
         }                                                                                         \
-        for (; i < count; i++) {                                                                  \
-            const real a = x[i], b = y[i], c = z[i];                                              \
-            const real value[COUNT] = {__VA_ARGS__};                                              \
-            (void)b, (void)c;                                                                     \
-            for (int s = 0; s < COUNT; s++) total[s] += (double)value[s];                         \
+        if (i < count) {                                                                          \
+            LANES_AT(count - WIDTH);                                                              \
+            one[1] += R(last_lanes)(ONE, count - i);                                              \
+            if (WITH_OTHER) other[1] += R(last_lanes)(OTHER, count - i);                          \
         }                                                                                         \
+        sums.first = R(across)((one[0] + one[1]) + (one[2] + one[3]));                            \
+        if (WITH_OTHER) sums.second = R(across)((other[0] + other[1]) + (other[2] + other[3]));   \
+        return sums;                                                                              \
     }                                                                                             \
     static lane_sums R(name)(const real *x, const real *y, const real *z, real m,                 \
                              Py_ssize_t count) {                                                  \
-        double total[2] = {0}, block[2], lost[2] = {0};                                           \
-        R(name##_block)(x, y, z, m, count < BLOCK ? count : BLOCK, total);                        \
-        for (Py_ssize_t i = BLOCK; i < count; i += BLOCK) {                                       \
-            R(name##_block)(x + i, y + i, z + i, m, count - i < BLOCK ? count - i : BLOCK, block); \
-            for (int s = 0; s < COUNT; s++) {                                                     \
-                const double next = total[s] + block[s], added = next - total[s];                 \
-                lost[s] += (total[s] - (next - added)) + (block[s] - added);                      \
-                total[s] = next;                                                                  \
-            }                                                                                     \
+        if (count <= BLOCK) return R(name##_block)(x, y, z, m, count);                            \
+        lane_sums total = {0, 0}, lost = {0, 0};                                                  \
+        for (Py_ssize_t i = 0; i < count; i += BLOCK) {                                           \
+            const lane_sums block = R(name##_block)(x + i, y + i, z + i, m,                       \
+                                                    count - i < BLOCK ? count - i : BLOCK);       \
+            R(add_to)(&total.first, &lost.first, block.first);                                    \
+            if (WITH_OTHER) R(add_to)(&total.second, &lost.second, block.second);                 \
         }                                                                                         \
-        for (int s = 0; s < COUNT; s++)                                                           \
-            if (isfinite(total[s])) total[s] += lost[s];                                          \
-        return (lane_sums){total[0], total[1]};                                                   \
+        if (isfinite(total.first)) total.first += lost.first;                                     \
+        if (isfinite(total.second)) total.second += lost.second;                                  \
+        return total;                                                                             \
     }
 
-LANE_SUMS(lane_sum, 1, a)
-LANE_SUMS(lane_dot, 1, a * b)
-LANE_SUMS(lane_dot3, 1, a * b * c)
-LANE_SUMS(lane_deviations, 2, a - m, (a - m) * (a - m))
-LANE_SUMS(lane_centred, 2, b, (a - m) * b)
-LANE_SUMS(lane_centred3, 2, b * c, (a - m) * (b * c))
+#define LANE_SUM(name, value) LANE_SUMS(name, value, 0, a)
+#define LANE_PAIR(name, one, other) LANE_SUMS(name, one, 1, other)
+
+LANE_SUM(lane_sum, a)
+LANE_SUM(lane_dot, a * b)
+LANE_SUM(lane_dot3, a * b * c)
+LANE_PAIR(lane_deviations, a - m, (a - m) * (a - m))
+LANE_PAIR(lane_centred, b, (a - m) * b)
+LANE_PAIR(lane_centred3, b * c, (a - m) * (b * c))
 
 static double R(total)(const real *x, Py_ssize_t count) {
     return R(lane_sum)(x, x, x, 0, count).first;
 }
 
-/* The mean of a row, and the sum of the squares of the deviations from it. What deviates from the
- * mean as first computed is added up too, so that both are right where the mean is large. */
-LUCID_INLINE double R(squares)(const real *x, Py_ssize_t count, double *mean) {
-    const real centre = (real)(R(total)(x, count) / (double)count);
-    const lane_sums off = R(lane_deviations)(x, x, x, centre, count);
-    const double squares = off.second - off.first * off.first / (double)count;
-    *mean = (double)centre + off.first / (double)count;
-    return squares < 0 ? 0 : squares; /* NaN stays */
+/* Mean and variance of `count` numbers from the sums of d and d d, where d = x - centre. */
+typedef struct {
+    double mean, variance;
+} R(moments);
+
+LUCID_INLINE R(moments) R(moments_of)(real centre, lane_sums off, double count) {
+    const double share = 1 / count, rest = off.first * share;
+    const double variance = (off.second - off.first * rest) * share;
+    return (R(moments)){(double)centre + rest, variance < 0 ? 0 : variance}; /* NaN stays */
+}
+
+/* So many numbers, the mean of which will do for a centre: the square of its distance from the mean
+ * of all is at most three times their variance, and so d d loses two bits at worst. */
+#define QUARTER(count) (((count) + 3) / 4)
+
+LUCID_INLINE R(moments) R(row_moments)(const real *x, Py_ssize_t count) {
+    const real centre = (real)(R(total)(x, QUARTER(count)) / (double)QUARTER(count));
+    return R(moments_of)(centre, R(lane_deviations)(x, x, x, centre, count), (double)count);
 }
 
 /* The one that is greater (less), or NaN. */
@@ -325,10 +365,9 @@ EXTREME_INDEX(argmin, smallest)
 ROW_LOOP(var_mean) {
     const Py_ssize_t columns = args->columns;
     for (Py_ssize_t row = start; row < stop; row++) {
-        const real *x = (const real *)args->x + row * columns;
-        double mean;
-        ((real *)args->out)[row] = (real)(R(squares)(x, columns, &mean) / args->a);
-        ((real *)args->first)[row] = (real)mean;
+        const R(moments) m = R(row_moments)((const real *)args->x + row * columns, columns);
+        ((real *)args->out)[row] = (real)(m.variance * (double)columns / args->a);
+        ((real *)args->first)[row] = (real)m.mean;
     }
 }
 
@@ -579,12 +618,20 @@ typedef struct {
     double rest, rstd;
 } R(standard);
 
-/* Of the statistics of index i; the mean is 0 where there are no means. */
-LUCID_INLINE R(standard) R(standard_of)(const row_args *args, Py_ssize_t i) {
-    const double mean = args->first ? ((const double *)args->first)[i] : 0;
+LUCID_INLINE R(standard) R(standard_of)(double mean, double variance, double eps) {
     const real centre = (real)mean;
-    return (R(standard)){
-        centre, mean - (double)centre, 1 / sqrt(((const double *)args->second)[i] + args->a)};
+    return (R(standard)){centre, mean - (double)centre, 1 / sqrt(variance + eps)};
+}
+
+/* Of the statistics of index i; the mean is 0 where there are no means. */
+LUCID_INLINE R(standard) R(kept)(const row_args *args, Py_ssize_t i) {
+    return R(standard_of)(args->first ? ((const double *)args->first)[i] : 0,
+                          ((const double *)args->second)[i], args->a);
+}
+
+LUCID_INLINE void R(keep)(const row_args *args, Py_ssize_t i, R(moments) m) {
+    ((double *)args->first)[i] = m.mean;
+    ((double *)args->second)[i] = m.variance;
 }
 
 /* out = (x - centre) scale + shift. */
@@ -601,9 +648,9 @@ ROW_LOOP(group_norm) {
     for (Py_ssize_t row = start; row < stop; row++) {
         const real *x = (const real *)args->x + row * size;
         real *out = (real *)args->out + row * size;
-        double *mean = (double *)args->first + row, *variance = (double *)args->second + row;
-        *variance = R(squares)(x, size, mean) / (double)size;
-        const R(standard) s = R(standard_of)(args, row);
+        const R(moments) m = R(row_moments)(x, size);
+        const R(standard) s = R(standard_of)(m.mean, m.variance, args->a);
+        R(keep)(args, row, m);
         const real centre = s.centre, rstd = (real)s.rstd, shift = (real)(-s.rest * s.rstd);
         const Py_ssize_t channel = row % args->groups * columns;
         const real *weight = args->weight ? (const real *)args->weight + channel : NULL;
@@ -639,7 +686,7 @@ LUCID_INLINE void R(add_rows)(const row_args *args, Py_ssize_t row, const int ro
     const real *g = (const real *)args->g + row * columns;
     real centre[SUMMED], rstd[SUMMED], shift[SUMMED];
     for (int i = 0; i < rows; i++) {
-        const R(standard) s = R(standard_of)(args, row + i * args->groups);
+        const R(standard) s = R(kept)(args, row + i * args->groups);
         centre[i] = bias_sum ? s.centre : 0;
         rstd[i] = (real)s.rstd;
         shift[i] = bias_sum ? (real)(-s.rest * s.rstd) : 0;
@@ -713,7 +760,7 @@ ROW_LOOP(group_norm_backward) {
             const real *x = (const real *)args->x + row * size;
             const real *g = (const real *)args->g + row * size;
             real *out = (real *)args->out + row * size;
-            const R(standard) s = R(standard_of)(args, row);
+            const R(standard) s = R(kept)(args, row);
             const real centre = s.centre, rstd = (real)s.rstd;
             if (inner > 1) {
                 double d = 0, dh = 0;
@@ -753,8 +800,9 @@ ROW_LOOP(rms_norm) {
     for (Py_ssize_t row = start; row < stop; row++) {
         const real *x = (const real *)args->x + row * columns;
         real *out = (real *)args->out + row * columns;
-        ((double *)args->second)[row] = R(lane_dot)(x, x, x, 0, columns).first / (double)columns;
-        const real rstd = (real)R(standard_of)(args, row).rstd;
+        const double square = R(lane_dot)(x, x, x, 0, columns).first / (double)columns;
+        const real rstd = (real)R(standard_of)(0, square, args->a).rstd;
+        ((double *)args->second)[row] = square;
         if (weight)
             LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++) out[j] = x[j] * rstd * weight[j];
         else
@@ -772,7 +820,7 @@ ROW_LOOP(rms_norm_backward) {
         const real *x = (const real *)args->x + row * columns,
             *g = (const real *)args->g + row * columns;
         real *out = (real *)args->out + row * columns;
-        const R(standard) s = R(standard_of)(args, row);
+        const R(standard) s = R(kept)(args, row);
         const lane_sums dx = weight ? R(lane_dot3)(x, g, weight, 0, columns)
                                     : R(lane_dot)(x, g, g, 0, columns);
         const real rstd = (real)s.rstd;
@@ -789,17 +837,8 @@ ROW_LOOP(rms_norm_backward) {
 
 /* Batch normalisation of (samples, inner channels, columns): a channel at a time, which is a plane
  * of `columns` in each sample. All of it is mostly still in the cache when it is read again. */
-#define EACH_PLANE                                                                              \
-    for (Py_ssize_t at = channel * columns; at < args->samples * step; at += step)
-
-/* Sets the statistics of a channel from its centre and the sums of the deviations from there. */
-LUCID_INLINE void R(set_statistics)(const row_args *args, Py_ssize_t channel, real centre,
-                                    lane_sums off) {
-    const double count = (double)(args->samples * args->columns);
-    const double variance = (off.second - off.first * off.first / count) / count;
-    ((double *)args->first)[channel] = (double)centre + off.first / count;
-    ((double *)args->second)[channel] = variance < 0 ? 0 : variance; /* NaN stays */
-}
+#define EACH_PLANE(samples)                                                                     \
+    for (Py_ssize_t at = channel * columns; at < (samples) * step; at += step)
 
 typedef struct {
     real scale, shift;
@@ -814,23 +853,24 @@ LUCID_INLINE R(affine) R(affine_of)(const row_args *args, Py_ssize_t channel, R(
 
 ROW_LOOP(batch_norm) {
     const Py_ssize_t columns = args->columns, step = args->inner * columns;
+    const Py_ssize_t samples = args->samples, quarter = QUARTER(samples);
     const real *x = args->x;
     real *out = args->out;
     for (Py_ssize_t channel = start; channel < stop; channel++) {
         if (args->own) {
             double sum = 0;
-            EACH_PLANE sum += R(total)(x + at, columns);
-            const real centre = (real)(sum / (double)(args->samples * columns));
+            EACH_PLANE(quarter) sum += R(total)(x + at, columns);
+            const real centre = (real)(sum / (double)(quarter * columns));
             lane_sums off = {0, 0};
-            EACH_PLANE {
+            EACH_PLANE(samples) {
                 const lane_sums sums = R(lane_deviations)(x + at, x + at, x + at, centre, columns);
                 off.first += sums.first, off.second += sums.second;
             }
-            R(set_statistics)(args, channel, centre, off);
+            R(keep)(args, channel, R(moments_of)(centre, off, (double)(samples * columns)));
         }
-        const R(standard) s = R(standard_of)(args, channel);
+        const R(standard) s = R(kept)(args, channel);
         const R(affine) to = R(affine_of)(args, channel, s);
-        EACH_PLANE R(rescale)(x + at, out + at, s.centre, to.scale, to.shift, columns);
+        EACH_PLANE(samples) R(rescale)(x + at, out + at, s.centre, to.scale, to.shift, columns);
     }
 }
 
@@ -848,13 +888,14 @@ LUCID_INLINE R(line) R(line_of_channel)(const row_args *args, Py_ssize_t channel
 
 ROW_LOOP(batch_norm_backward) {
     const Py_ssize_t columns = args->columns, step = args->inner * columns;
+    const Py_ssize_t samples = args->samples;
     const real *x = args->x, *g = args->g;
     real *out = args->out;
     for (Py_ssize_t channel = start; channel < stop; channel++) {
-        const R(standard) s = R(standard_of)(args, channel);
+        const R(standard) s = R(kept)(args, channel);
         const real scale = R(affine_of)(args, channel, s).scale;
         lane_sums sums = {0, 0};
-        EACH_PLANE {
+        EACH_PLANE(samples) {
             const real *incoming = g + at;
             const lane_sums part = R(lane_centred)(x + at, incoming, x + at, s.centre, columns);
             sums.first += part.first, sums.second += part.second;
@@ -864,7 +905,7 @@ ROW_LOOP(batch_norm_backward) {
         }
         const R(line) line = R(line_of_channel)(args, channel, s, sums);
         if (args->own)
-            EACH_PLANE R(combine)(x + at, g + at, out + at, s.centre, scale, line, columns);
+            EACH_PLANE(samples) R(combine)(x + at, g + at, out + at, s.centre, scale, line, columns);
     }
 }
 
@@ -920,6 +961,7 @@ LUCID_INLINE void R(unfold)(real *values, Py_ssize_t c, Py_ssize_t columns, real
 
 ROW_LOOP(short_batch_norm) {
     const Py_ssize_t columns = args->columns, step = args->inner * columns;
+    const Py_ssize_t samples = args->samples, quarter = QUARTER(samples);
     double first[COLUMN_BLOCK], second[COLUMN_BLOCK];
     real centre[COLUMN_BLOCK], scale[COLUMN_BLOCK], shift[COLUMN_BLOCK];
     EACH_BLOCK {
@@ -927,23 +969,26 @@ ROW_LOOP(short_batch_norm) {
         const real *x = (const real *)args->x + channel * columns;
         real *out = (real *)args->out + channel * columns;
         if (args->own) {
-            R(column_totals)(x, args->samples, step, width, first);
+            R(column_totals)(x, quarter, step, width, first);
             for (Py_ssize_t c = 0; c < count; c++)
                 R(unfold)(centre, c, columns, (real)(R(folded)(first, c, columns)
-                                                     / (double)(args->samples * columns)));
+                                                     / (double)(quarter * columns)));
             R(sum_columns)(args, x, NULL, centre, width, first, second);
-            for (Py_ssize_t c = 0; c < count; c++)
-                R(set_statistics)(args, channel + c, centre[c * columns], (lane_sums){
-                    R(folded)(first, c, columns), R(folded)(second, c, columns)});
+            for (Py_ssize_t c = 0; c < count; c++) {
+                const lane_sums off
+                    = {R(folded)(first, c, columns), R(folded)(second, c, columns)};
+                R(keep)(args, channel + c, R(moments_of)(centre[c * columns], off,
+                                                         (double)(samples * columns)));
+            }
         }
         for (Py_ssize_t c = 0; c < count; c++) {
-            const R(standard) s = R(standard_of)(args, channel + c);
+            const R(standard) s = R(kept)(args, channel + c);
             const R(affine) to = R(affine_of)(args, channel + c, s);
             R(unfold)(centre, c, columns, s.centre);
             R(unfold)(scale, c, columns, to.scale);
             R(unfold)(shift, c, columns, to.shift);
         }
-        for (Py_ssize_t i = 0; i < args->samples; i++, x += step, out += step)
+        for (Py_ssize_t i = 0; i < samples; i++, x += step, out += step)
             LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++)
                 out[j] = R(fma)(x[j] - centre[j], scale[j], shift[j]);
     }
@@ -959,12 +1004,12 @@ ROW_LOOP(short_batch_norm_backward) {
         const real *g = (const real *)args->g + channel * columns;
         real *out = (real *)args->out + channel * columns;
         for (Py_ssize_t c = 0; c < count; c++)
-            R(unfold)(centre, c, columns, R(standard_of)(args, channel + c).centre);
+            R(unfold)(centre, c, columns, R(kept)(args, channel + c).centre);
         R(sum_columns)(args, x, g, centre, width, first, second);
         for (Py_ssize_t c = 0; c < count; c++) {
-            const R(standard) s = R(standard_of)(args, channel + c);
-            const R(line) line = R(line_of_channel)(args, channel + c, s, (lane_sums){
-                R(folded)(first, c, columns), R(folded)(second, c, columns)});
+            const R(standard) s = R(kept)(args, channel + c);
+            const lane_sums sums = {R(folded)(first, c, columns), R(folded)(second, c, columns)};
+            const R(line) line = R(line_of_channel)(args, channel + c, s, sums);
             R(unfold)(scale, c, columns, R(affine_of)(args, channel + c, s).scale);
             R(unfold)(slope, c, columns, line.slope);
             R(unfold)(offset, c, columns, line.offset);
