@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t
 from numpy cimport NPY_DOUBLE, NPY_FLOAT, NPY_INT64, ndarray
 
 from lucid._kernels.arrays cimport empty, empty_like, ready
-from lucid._kernels.loops cimport CHUNK, range_loop, real_type, run_range
+from lucid._kernels.loops cimport CHUNK, UNLOCKED, range_loop, real_type, run_range
 from lucid._kernels.strided cimport contiguous
 
 cnp.import_array()
@@ -506,8 +506,11 @@ def cross_entropy_backward(
 # --- normalisation --------------------------------------------------------------------------------
 
 cdef enum:
-    SHORT_PLANE = 8     # elements; fewer are walked as so many channels
-    LINE = 16           # columns that share a cache line
+    # A plane of a channel ends in sums across lanes. Shorter ones are faster walked as columns, each
+    # of which is added up over samples, although group normalisation has to read these once more.
+    GROUP_PLANE = 128           # bytes
+    BATCH_PLANE = 65            # elements
+    LINE = 16                   # columns that share a cache line
 
 
 cdef ndarray statistics(Py_ssize_t count):
@@ -583,7 +586,7 @@ def layer_norm_backward(g, x, mean, var, weight=None, double eps=1e-5):
 
 
 cdef row_args group_args(ndarray x, Py_ssize_t groups) except *:
-    """Of (N, C, ...). Channels of a few elements become as many channels: see `spread`."""
+    """Of (N, C, ...). The elements of short planes become channels: see `spread`."""
     cdef cnp.npy_intp* shape = cnp.PyArray_DIMS(x)
     if cnp.PyArray_NDIM(x) < 2:
         raise ValueError(f"x must have shape (N, C, ...); got {(<object>x).shape}")
@@ -592,23 +595,27 @@ cdef row_args group_args(ndarray x, Py_ssize_t groups) except *:
     cdef Py_ssize_t plane = cnp.PyArray_SIZE(x) // max(shape[0] * shape[1], 1)
     cdef row_args args = prepared(x, NULL, shape[1] // groups, plane)
     args.groups = groups
-    if plane < SHORT_PLANE:
+    if plane * cnp.PyArray_ITEMSIZE(x) < GROUP_PLANE and cnp.PyArray_SIZE(x) >= UNLOCKED:
         args.columns *= plane
         args.inner = 1
     return args
 
 
-cdef spread(values, ndarray x, const row_args* args):
+cdef spread(values, ndarray x, const row_args* args, str name):
     """A number for each channel of x as one for each of the channels of `group_args`."""
     cdef Py_ssize_t channels = cnp.PyArray_DIM(x, 1), count = args.groups * args.columns
-    return values if values is None or count == channels else np.repeat(values, count // channels)
+    if values is None or count == channels:
+        return values
+    return (<object>vector(values, cnp.PyArray_TYPE(x), channels, name)).repeat(count // channels)
 
 
 def group_norm(x, Py_ssize_t groups, weight=None, bias=None, double eps=1e-5):
     cdef ndarray rows = real_rows(x)
     cdef row_args args = group_args(rows, groups)
     return normalised(
-        x, rows, &args, spread(weight, rows, &args), spread(bias, rows, &args), eps)
+        x, rows, &args, spread(weight, rows, &args, "weight"), spread(bias, rows, &args, "bias"),
+        eps,
+    )
 
 
 def group_norm_backward(
@@ -618,7 +625,7 @@ def group_norm_backward(
     cdef row_args args = group_args(rows, groups)
     cdef Py_ssize_t channels = cnp.PyArray_DIM(rows, 1)
     out, to_weight, to_bias = normalised_backward(
-        g, x, rows, &args, mean, var, spread(weight, rows, &args), eps)
+        g, x, rows, &args, mean, var, spread(weight, rows, &args, "weight"), eps)
     if args.groups * args.columns != channels:
         shape = channels, args.groups * args.columns // channels
         to_weight, to_bias = sum(to_weight.reshape(shape), 1), sum(to_bias.reshape(shape), 1)
@@ -638,7 +645,7 @@ cdef row_args channel_args(ndarray x) except *:
 
 cdef void run_channels(int by_plane, int by_column, int kind, row_args* args) noexcept:
     """By channels, at least so many that short planes fill whole cache lines."""
-    cdef bint few = 0 < args.columns < SHORT_PLANE
+    cdef bint few = 0 < args.columns < min(<Py_ssize_t>BATCH_PLANE, 4 * args.samples + 1)
     args.chunk = max(
         CHUNK // max(args.samples * args.columns, 1), LINE // args.columns if few else 1)
     run_range(
