@@ -353,7 +353,7 @@ GROUPS = [
     ((6, 4), 2), ((6, 4), 4), ((7, 64), 8), ((3, 12, 1), 3), ((2, 6, 3), 2), ((3, 6, 5), 6),
     ((5, 8, 7), 4), ((5, 8, 8), 4), ((2, 3, 4, 4), 3), ((2, 3, 7, 7), 1), ((9, 6, 5, 11), 2),
     ((300, 16, 33), 4), ((4, 70, 20, 20), 70), ((3, 2, 2, 3, 5), 1), ((1, 2, 3000), 1),
-    ((3, 2, 70_000), 2),
+    ((3, 2, 70_000), 2), ((70, 8, 11), 8), ((41, 6, 3, 6), 1), ((210, 10, 4), 5), ((90, 6, 31), 2),
 ]  # fmt: skip
 
 
@@ -378,6 +378,22 @@ def test_group_norm(shape, groups, dtype, mean):
         all_close(sums, [to_weight.sum((0, 3)).ravel(), to_bias.sum((0, 3)).ravel()], dtype)
 
 
+@pytest.mark.parametrize("dtype", REALS)
+@pytest.mark.parametrize("inner", [1, 5, 70])
+def test_moments_of_numbers_whose_first_quarter_is_far_from_the_rest(inner, dtype):
+    x = values((40, 8, inner), dtype)
+    x[:10] += 1000
+    rows = x.transpose(1, 0, 2).reshape(8, -1)
+    wide = rows.astype(np.float64)
+    expected = [wide.mean(1), wide.var(1)]
+    for _, *found in (rowwise.batch_norm(x), rowwise.layer_norm(rows)):
+        for one, exact in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, exact, **close(dtype))
+    var, mean = rowwise.var_mean(rows, 1, False, 0)
+    np.testing.assert_allclose(mean, expected[0], **close(dtype))
+    np.testing.assert_allclose(var, expected[1], **close(dtype))
+
+
 @pytest.mark.parametrize("shape", [(0, 4, 3), (0, 4, 20), (2, 0, 3), (2, 4, 0)])
 def test_group_norm_of_nothing(shape):
     x = np.ones(shape, np.float32)
@@ -392,7 +408,7 @@ def test_group_norm_of_nothing(shape):
 @pytest.mark.parametrize(
     "shape",
     [(6, 3), (2, 3, 7), (5, 3, 2, 2), (4, 70, 20, 20), (1, 2, 3000), (13, 700), (2, 300, 5),
-     (1, 4)],
+     (1, 4), (19, 23, 7, 7), (17, 3, 64), (17, 3, 65), (3, 500, 2, 6)],
 )  # fmt: skip
 def test_batch_norm(shape, dtype, mean):
     x, g = values(shape, dtype) + dtype(mean), values(shape, dtype, 1)

@@ -36,13 +36,19 @@ LAYERS = [
     ("BatchNorm1d", (3,), {"affine": False, "eps": 0.1}, ((4, 3, 5),)),
     ("BatchNorm2d", (3,), {"momentum": None}, IMAGE),
     ("BatchNorm2d", (3,), {"track_running_stats": False, "momentum": 0.3}, IMAGE),
+    ("BatchNorm2d", (3,), {}, ((7, 3, 5, 7),)),
     ("BatchNorm3d", (2,), {"bias": False}, ((2, 2, 3, 2, 2),)),
     ("GroupNorm", (3, 6), {"bias": False}, ((4, 6),)),
     ("GroupNorm", (3, 6), {}, ((4, 6),)),
     ("GroupNorm", (1, 3), {"eps": 0.1, "affine": False}, IMAGE),
+    ("GroupNorm", (3, 3), {}, IMAGE),
+    ("GroupNorm", (2, 6), {}, ((3, 6, 7, 9),)),
+    ("GroupNorm", (2, 64), {"eps": 0.1}, ((9, 64, 3, 3),)),
+    ("GroupNorm", (4, 64), {"bias": False}, ((9, 64, 4, 2),)),
     ("InstanceNorm1d", (3,), {}, ((2, 3, 5),)),
     ("InstanceNorm1d", (3,), {}, ((3, 5),)),
     ("InstanceNorm2d", (3,), {"affine": True, "track_running_stats": True}, IMAGE),
+    ("InstanceNorm2d", (3,), {"affine": True, "bias": False}, ((3, 5, 4),)),
     ("InstanceNorm3d", (2,), {"eps": 0.1}, ((2, 2, 3, 2, 2),)),
     ("CELU", (), {}, X),
     ("CELU", (), {"alpha": 0.5, "inplace": True}, X),
@@ -200,6 +206,7 @@ def test_copies_and_pickles(name, args, kwargs, shapes):
      ("BatchNorm2d", (3,), {"momentum": 0.4}, (2, 3, 4, 5)),
      ("BatchNorm1d", (3,), {"track_running_stats": False}, (4, 3)),
      ("InstanceNorm1d", (3,), {"track_running_stats": True, "affine": True}, (2, 3, 5)),
+     ("InstanceNorm2d", (3,), {"track_running_stats": True, "momentum": 0.4}, (2, 3, 4, 5)),
      ("InstanceNorm1d", (3,), {}, (2, 3, 5))],
 )  # fmt: skip
 def test_running_statistics_as_torch(torch, name, args, kwargs, shape):
@@ -223,6 +230,38 @@ def test_running_statistics_as_torch(torch, name, args, kwargs, shape):
     np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.torch
+@pytest.mark.parametrize("shape", [(4, 6), (3, 6, 5), (2, 6, 7, 9), (9, 6, 12, 10)])
+@pytest.mark.parametrize("given", [(), ("weight",), ("bias",), ("weight", "bias")])
+def test_group_and_instance_norm_as_torch(torch, shape, given):
+    rng = np.random.default_rng(0)
+    x, g = rng.standard_normal(shape) * 3 + 1, rng.standard_normal(shape)
+    values = {name: rng.standard_normal(6) for name in given}
+    calls = [lambda F, x, v, n=n: F.group_norm(x, n, eps=0.1, **v) for n in (1, 2, 6)]
+    if len(shape) > 2:
+        calls.append(lambda F, x, v: F.instance_norm(x, eps=0.1, **v))
+    for call in calls:
+        ours, theirs = lucid.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+        mine = {k: lucid.tensor(v, requires_grad=True) for k, v in values.items()}
+        others = {k: torch.tensor(v, requires_grad=True) for k, v in values.items()}
+        found, expected = call(nn.functional, ours, mine), call(torch.nn.functional, theirs, others)
+        found.backward(wrap(g))
+        expected.backward(torch.tensor(g))
+        np.testing.assert_allclose(found.detach().numpy(), expected.detach().numpy(), atol=1e-12)
+        for a, b in [(ours, theirs), *zip(mine.values(), others.values(), strict=True)]:
+            np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), atol=1e-12)
+
+
+def test_a_later_step_does_not_move_the_statistics_of_an_earlier_graph():
+    layer = nn.BatchNorm1d(3, dtype=lucid.float64).eval()
+    x = lucid.tensor(np.random.default_rng(0).standard_normal((5, 3)), requires_grad=True)
+    (expected,) = lucid.autograd.grad((layer(x) ** 2).sum(), [x])
+    out = (layer(x) ** 2).sum()
+    layer.train()(x.detach())
+    out.backward()
+    np.testing.assert_array_equal(x.grad.numpy(), expected.numpy())
+
+
 def test_normalisation_errors():
     with pytest.raises(ValueError, match="batch_norm: training needs more than one value"):
         nn.BatchNorm1d(3)(lucid.ones(1, 3))
@@ -232,6 +271,12 @@ def test_normalisation_errors():
         nn.BatchNorm1d(3)(lucid.ones(4, 2))
     with pytest.raises(ValueError, match="num_groups must divide"):
         nn.GroupNorm(2, 3)
+    with pytest.raises(ValueError, match="num_groups must divide the 3 channels"):
+        nn.functional.group_norm(lucid.ones(2, 3), 2)
+    with pytest.raises(ValueError, match=r"group_norm: weight must have shape \(3,\)"):
+        nn.functional.group_norm(lucid.ones(2, 3), 3, lucid.ones(2))
+    with pytest.raises(ValueError, match="instance_norm: needs more than one value"):
+        nn.functional.instance_norm(lucid.ones(2, 3, 1))
     with pytest.raises(ValueError, match="running_mean"):
         nn.functional.batch_norm(lucid.ones(2, 3), None, None)
 

@@ -9,6 +9,7 @@ from tests.opsamples import Sample, real
 INDEX = np.array([[0, 2], [2, 1]])
 CLASSES = np.array([1, 0, 2, -100])
 WEIGHT = np.array([0.5, 2.0, 1.0])
+MEAN = np.array([-1.0, 0.0, 0.5])
 
 
 def kinked(shape):
@@ -93,6 +94,10 @@ SAMPLES = [
            torch=lambda x, w, b: __import__("torch").nn.functional.batch_norm(
                x, None, None, w, b, True, 0.1, 0.1),
            tolerance=4),  # sums over a channel in another order
+    Sample("batch_norm", ((3, 3, 5), (3,), (3,)),
+           call=lambda x, w, b: neural.batch_norm_channels(x, w, b, 0.1, MEAN, WEIGHT)[0],
+           numpy=lambda x, w, b: (
+               (x - MEAN[:, None]) / np.sqrt(WEIGHT[:, None] + 0.1) * w[:, None] + b[:, None])),
     *(
         Sample("group_norm", (shape, (6,), (6,)),
                call=lambda x, w, b, groups=groups: neural.group_norm_channels(
