@@ -506,14 +506,14 @@ def cross_entropy_backward(
 # --- normalisation --------------------------------------------------------------------------------
 
 cdef enum:
-    # A plane of a channel ends in sums across lanes. Shorter ones are faster walked as columns, each
-    # of which is added up over samples, although group normalisation has to read these once more.
+    # The sums over a plane end in sums across lanes. Shorter planes are faster walked as columns,
+    # added up over samples, although group normalisation has to read these once more for that.
     GROUP_PLANE = 128           # bytes
     BATCH_PLANE = 65            # elements
     LINE = 16                   # columns that share a cache line
 
 
-cdef ndarray statistics(Py_ssize_t count):
+cdef inline ndarray statistics(Py_ssize_t count):
     cdef cnp.npy_intp length = count
     return empty(1, &length, NPY_DOUBLE)
 
@@ -536,7 +536,7 @@ cdef set_statistics(row_args* args, Py_ssize_t count, mean, var, double eps):
 
 
 cdef normalised(x, ndarray rows, row_args* args, weight, bias, double eps):
-    """x itself, its rows, and the arguments that say how long these are and which make a sample."""
+    """Of x, given as rows, and arguments that say how long these are and which make a sample."""
     cdef ndarray out = empty_like(rows)
     cdef Py_ssize_t size = args.columns * args.inner
     cdef Py_ssize_t height = cnp.PyArray_SIZE(rows) // max(size, 1)

@@ -905,7 +905,8 @@ ROW_LOOP(batch_norm_backward) {
         }
         const R(line) line = R(line_of_channel)(args, channel, s, sums);
         if (args->own)
-            EACH_PLANE(samples) R(combine)(x + at, g + at, out + at, s.centre, scale, line, columns);
+            EACH_PLANE(samples)
+                R(combine)(x + at, g + at, out + at, s.centre, scale, line, columns);
     }
 }
 

@@ -232,7 +232,9 @@ def test_running_statistics_as_torch(torch, name, args, kwargs, shape):
 
 @pytest.mark.torch
 @pytest.mark.parametrize("shape", [(4, 6), (3, 6, 5), (2, 6, 7, 9), (9, 6, 12, 10)])
-@pytest.mark.parametrize("given", [(), ("weight",), ("bias",), ("weight", "bias")])
+@pytest.mark.parametrize(
+    "given", [(), ("weight",), ("weight", "bias")]
+)  # PyTorch fails on a bias alone
 def test_group_and_instance_norm_as_torch(torch, shape, given):
     rng = np.random.default_rng(0)
     x, g = rng.standard_normal(shape) * 3 + 1, rng.standard_normal(shape)
