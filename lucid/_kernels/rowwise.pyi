@@ -109,3 +109,6 @@ def rms_norm_backward(
     g: ArrayLike, x: ArrayLike, rstd: Array, weight: ArrayLike | None = None
 ) -> tuple[Array, Array]:
     """Gradients with respect to x and weight."""
+
+def prelu_backward(g: ArrayLike, x: Array, weight: ArrayLike) -> tuple[Array, Array]:
+    """The gradients of x and of the weights, one or one for each channel of (N, C, ...)."""

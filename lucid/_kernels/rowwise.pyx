@@ -27,7 +27,7 @@ cdef extern from *:
         ROW_column_amin, ROW_argmax, ROW_argmin, ROW_var_mean, ROW_softmax, ROW_log_softmax
         ROW_softmax_backward, ROW_log_softmax_backward, ROW_cross_entropy
         ROW_cross_entropy_backward, ROW_layer_norm, ROW_layer_norm_backward, ROW_rms_norm
-        ROW_rms_norm_backward, ROW_batch_norm, ROW_batch_norm_backward
+        ROW_rms_norm_backward, ROW_batch_norm, ROW_batch_norm_backward, ROW_prelu_backward
         TILE_ROWS, COLUMN_BLOCK
     ctypedef struct row_args:
         const void* x
@@ -647,3 +647,28 @@ def rms_norm_backward(g, x, rstd, weight=None):
     args.second = cnp.PyArray_DATA(rstds)
     run(ROW_rms_norm_backward, kind, &args, height)
     return out if rows is x else restored(out, x), collected(cells, kind, 0, args.columns)
+
+
+def prelu_backward(g, x, weight):
+    cdef ndarray rows = real_rows(x), incoming = alike(g, rows, "g")
+    cdef ndarray slopes = vector(weight, rows, np.size(weight), "weight")
+    cdef Py_ssize_t channels = cnp.PyArray_SIZE(slopes)
+    cdef bint gathered = channels > 1 and is_gathered(rows)
+    cdef cnp.npy_intp height = row_count(rows)
+    if gathered:
+        rows, incoming = by_channel(rows), by_channel(incoming)
+        height = channels
+    elif channels > 1:
+        height = cnp.PyArray_DIM(rows, 0) * channels
+    cdef ndarray out = empty_like(rows), cells = empty(1, &height, NPY_DOUBLE)
+    cdef row_args args = prepared(
+        rows, cnp.PyArray_DATA(out), cnp.PyArray_SIZE(rows) // max(height, 1))
+    args.g, args.weight = cnp.PyArray_DATA(incoming), cnp.PyArray_DATA(slopes)
+    args.inner, args.cells = channels, <double*>cnp.PyArray_DATA(cells)
+    run_range(
+        <range_loop>row_loops[2 * ROW_prelu_backward + real_type(rows)], &args, height, args.chunk,
+        cnp.PyArray_SIZE(rows),
+    )
+    if gathered:
+        out = by_channel(out)
+    return restored(out, x), cells.reshape(-1, channels).sum(0).astype(x.dtype)

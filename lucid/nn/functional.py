@@ -17,61 +17,40 @@ from lucid._core.op import TENSORS as T
 from lucid._core.tape import note_write, wrap
 from lucid._core.tensor import Tensor
 from lucid.errors import ShapeError
+from lucid.nn.functional_activation import *
 from lucid.nn.functional_conv import *
 from lucid.nn.functional_pool import *
 from lucid.nn.functional_resample import *
 from lucid.ops import neural
+from lucid.ops.activation import log_sigmoid
 from lucid.ops.attention import scaled_dot_product_attention
 from lucid.ops.creation import one_hot
-from lucid.ops.functions import sigmoid, softplus, tanh
-from lucid.ops.join import chunk, pad
+from lucid.ops.join import pad
 from lucid.ops.matrix import linear
-from lucid.ops.neural import gelu, log_sigmoid, log_softmax, softmax
-from lucid.ops.neural import hardswish as _hardswish
-from lucid.ops.neural import hardtanh as _hardtanh
-from lucid.ops.neural import leaky_relu as _leaky_relu
+from lucid.ops.neural import log_softmax
 from lucid.ops.pointwise import clamp_min
-from lucid.ops.pointwise import relu as _relu
-from lucid.ops.random import _source
 from lucid.ops.shape import tensor_of
 
 __all__ = [
-    "alpha_dropout",
     "batch_norm",
     "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
-    "celu",
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
-    "dropout",
-    "dropout1d",
-    "dropout2d",
-    "dropout3d",
-    "elu",
     "embedding",
-    "feature_alpha_dropout",
     "gaussian_nll_loss",
-    "gelu",
-    "glu",
     "group_norm",
-    "hardshrink",
-    "hardsigmoid",
-    "hardswish",
-    "hardtanh",
     "hinge_embedding_loss",
     "huber_loss",
     "instance_norm",
     "kl_div",
     "l1_loss",
     "layer_norm",
-    "leaky_relu",
     "linear",
     "log_softmax",
-    "logsigmoid",
     "margin_ranking_loss",
-    "mish",
     "mse_loss",
     "nll_loss",
     "normalize",
@@ -79,364 +58,12 @@ __all__ = [
     "pad",
     "pairwise_distance",
     "poisson_nll_loss",
-    "prelu",
-    "relu",
-    "relu6",
     "rms_norm",
-    "rrelu",
     "scaled_dot_product_attention",
-    "selu",
-    "sigmoid",
-    "silu",
     "smooth_l1_loss",
     "soft_margin_loss",
-    "softmax",
-    "softmin",
-    "softplus",
-    "softshrink",
-    "softsign",
-    "tanh",
-    "tanhshrink",
-    "threshold",
     "triplet_margin_loss",
 ]
-
-
-# -------------------------------------------------------------------- activations
-
-
-def _overwrite(x: Tensor, out: Tensor) -> Tensor:
-    """``x`` itself, with the values of ``out``."""
-    x[...] = out
-    return x
-
-
-def relu(input: Tensor, inplace: bool = False) -> Tensor:
-    """Rectifier ``max(x, 0)``.
-
-    Example:
-        >>> lucid.nn.functional.relu(lucid.tensor([-1.0, 2.0]))
-        tensor([0., 2.])
-    """
-    return _overwrite(input, _relu(input)) if inplace else _relu(input)
-
-
-def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """``x`` where x > 0, else ``negative_slope * x``."""
-    if inplace:
-        return _overwrite(input, leaky_relu(T.clone(input), negative_slope))
-    return _leaky_relu(input, negative_slope)
-
-
-def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """``x`` where x > 0, else ``weight * x``, with one weight or one for each channel.
-
-    Args:
-        input: ``(N, C, ...)``.
-        weight: 0-d, ``(1,)`` or ``(C,)``.
-
-    Raises:
-        ShapeError: the number of weights is neither 1 nor C.
-    """
-    count = weight.numel()
-    channels = input.shape[1] if input.ndim > 1 else 1
-    if weight.ndim > 1 or count not in (1, channels):
-        raise ShapeError(
-            f"prelu: weight must have shape (1,) or ({channels},), a slope per channel of the "
-            f"input {input.shape}; got {weight.shape}"
-        )
-    if count > 1 and input.ndim > 1:
-        weight = T.reshape(weight, (1, -1, *[1] * (input.ndim - 2)))
-    elif weight.ndim and input.ndim == 0:
-        weight = T.reshape(weight, ())
-    return T.where(T.gt(input, 0.0), input, T.mul(weight, input))
-
-
-def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    r"""``x`` where x > 0, else :math:`\alpha (e^x - 1)`."""
-    if inplace:
-        return _overwrite(input, elu(T.clone(input), alpha))
-    return neural.elu(input, alpha)
-
-
-_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
-
-
-def selu(input: Tensor, inplace: bool = False) -> Tensor:
-    """:func:`elu` with the alpha and scale that keep mean 0 and variance 1.
-
-    Source: Klambauer et al. 2017, "Self-normalizing neural networks".
-    """
-    if inplace:
-        return _overwrite(input, selu(T.clone(input)))
-    return T.mul(neural.elu(input, _SELU_ALPHA), _SELU_SCALE)
-
-
-def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    r"""``x`` where x > 0, else :math:`\alpha (e^{x/\alpha} - 1)`."""
-    if alpha == 0:
-        raise ValueError("celu: alpha must not be 0")
-    if inplace:
-        return _overwrite(input, celu(T.clone(input), alpha))
-    return T.mul(neural.elu(T.div(input, alpha), 1.0), alpha)
-
-
-def silu(input: Tensor, inplace: bool = False) -> Tensor:
-    r"""Sigmoid linear unit :math:`x \, \sigma(x)`."""
-    if inplace:
-        return _overwrite(input, silu(T.clone(input)))
-    return neural.silu(input)
-
-
-def mish(input: Tensor, inplace: bool = False) -> Tensor:
-    r""":math:`x \tanh(\mathrm{softplus}(x))`.
-
-    Source: Misra 2019, "Mish: a self regularized non-monotonic activation function".
-    """
-    if inplace:
-        return _overwrite(input, mish(T.clone(input)))
-    return T.mul(input, tanh(softplus(input)))
-
-
-def logsigmoid(input: Tensor) -> Tensor:
-    """Logarithm of the sigmoid, without overflow."""
-    return log_sigmoid(input)
-
-
-def softsign(input: Tensor) -> Tensor:
-    """``x / (1 + |x|)``."""
-    return T.div(input, T.add(T.abs(input), 1.0))
-
-
-def softmin(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
-    """:func:`softmax` of ``-x``."""
-    return softmax(T.neg(input), dim, dtype)
-
-
-def hardtanh(
-    input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-) -> Tensor:
-    """``x`` limited to ``[min_val, max_val]``."""
-    if inplace:
-        return _overwrite(input, hardtanh(T.clone(input), min_val, max_val))
-    return _hardtanh(input, min_val, max_val)
-
-
-def relu6(input: Tensor, inplace: bool = False) -> Tensor:
-    """``x`` limited to ``[0, 6]``."""
-    if inplace:
-        return _overwrite(input, relu6(T.clone(input)))
-    return _hardtanh(input, 0.0, 6.0)
-
-
-def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
-    """Piecewise-linear sigmoid: ``clamp(x + 3, 0, 6) / 6``."""
-    if inplace:
-        return _overwrite(input, hardsigmoid(T.clone(input)))
-    return T.div(_hardtanh(T.add(input, 3.0), 0.0, 6.0), 6.0)
-
-
-def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
-    """``x * hardsigmoid(x)``."""
-    if inplace:
-        return _overwrite(input, hardswish(T.clone(input)))
-    return _hardswish(input)
-
-
-def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """``x``, or 0 where ``-lambd <= x <= lambd``."""
-    return T.where(T.le(T.abs(input), lambd), 0.0, input)
-
-
-def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """``x`` moved by ``lambd`` towards 0, and 0 where ``|x| <= lambd``."""
-    if lambd < 0:
-        raise ValueError(f"softshrink: lambd must not be negative; got {lambd}")
-    moved = T.where(T.gt(input, 0.0), T.sub(input, lambd), T.add(input, lambd))
-    return T.where(T.le(T.abs(input), lambd), 0.0, moved)
-
-
-def tanhshrink(input: Tensor) -> Tensor:
-    """``x - tanh(x)``."""
-    return T.sub(input, tanh(input))
-
-
-def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
-    """``x`` where x > threshold, else ``value``."""
-    x = T.clone(input) if inplace else input
-    out = T.where(T.le(x, threshold), value, x)
-    return _overwrite(input, out) if inplace else out
-
-
-def glu(input: Tensor, dim: int = -1) -> Tensor:
-    r"""Gated linear unit: the first half along ``dim`` times the sigmoid of the second.
-
-    Raises:
-        ShapeError: the dimension is odd.
-
-    Source: Dauphin et al. 2017, "Language modeling with gated convolutional networks".
-    """
-    if input.ndim == 0 or input.shape[dim] % 2:
-        raise ShapeError(f"glu: dimension {dim} must be even; the input has shape {input.shape}")
-    a, b = chunk(input, 2, dim)
-    return T.mul(a, sigmoid(b))
-
-
-def rrelu(
-    input: Tensor,
-    lower: float = 1 / 8,
-    upper: float = 1 / 3,
-    training: bool = False,
-    inplace: bool = False,
-    generator: Any = None,
-) -> Tensor:
-    """:func:`leaky_relu` with slopes drawn from ``[lower, upper)``; their mean in evaluation.
-
-    Source: Xu et al. 2015, "Empirical evaluation of rectified activations in convolutional
-    network".
-    """
-    if not training:
-        return leaky_relu(input, (lower + upper) / 2, inplace)
-    slopes = _source(generator, "rrelu").uniform(lower, upper, input.shape).astype(input.dtype)
-    slopes[input._data > 0] = 1
-    out = T.mul(input, wrap(slopes))
-    return _overwrite(input, out) if inplace else out
-
-
-# -------------------------------------------------------------------- dropout
-
-
-def _probability(p: float, caller: str) -> None:
-    if not 0 <= p <= 1:
-        raise ValueError(f"{caller}: p must be a probability in [0, 1]; got {p}")
-
-
-def _kept(shape: tuple[int, ...], p: float, generator: Any, caller: str) -> np.ndarray:
-    """Which elements stay: each with probability ``1 - p``."""
-    return _source(generator, caller).random(shape, np.float32) >= p
-
-
-def _dropped(x: Tensor, shape: tuple[int, ...], p: float, generator: Any, caller: str) -> Tensor:
-    factor = _kept(shape, p, generator, caller).astype(x.dtype)
-    if 0 < p < 1:
-        factor *= factor.dtype.type(1 / (1 - p))
-    return T.mul(x, wrap(factor))
-
-
-def dropout(
-    input: Tensor,
-    p: float = 0.5,
-    training: bool = True,
-    inplace: bool = False,
-    generator: Any = None,
-) -> Tensor:
-    """Sets each element to 0 with probability ``p`` and scales the others by ``1 / (1 - p)``.
-
-    Args:
-        input: any floating-point tensor.
-        p: in [0, 1].
-        training: without it, the input itself is returned.
-        inplace: overwrite the input.
-        generator: where the random numbers come from.
-
-    Raises:
-        ValueError: ``p`` is no probability.
-
-    Source: Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from
-    overfitting".
-    """
-    _probability(p, "dropout")
-    if not training or p == 0:
-        return input
-    out = _dropped(input, input.shape, p, generator, "dropout")
-    return _overwrite(input, out) if inplace else out
-
-
-def _channel_dropout(
-    input: Tensor,
-    p: float,
-    training: bool,
-    inplace: bool,
-    generator: Any,
-    dims: tuple[int, int],
-    caller: str,
-) -> Tensor:
-    """Dropout of whole channels; ``dims``: of an input without and with a batch dimension."""
-    _probability(p, caller)
-    if input.ndim not in dims:
-        raise ShapeError(
-            f"{caller}: input must have {dims[0]} or {dims[1]} dimensions; got shape {input.shape}"
-        )
-    if not training or p == 0:
-        return input
-    lead = 1 if input.ndim == dims[0] else 2
-    shape = (*input.shape[:lead], *[1] * (input.ndim - lead))
-    out = _dropped(input, shape, p, generator, caller)
-    return _overwrite(input, out) if inplace else out
-
-
-def dropout1d(
-    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False,
-    generator: Any = None,
-) -> Tensor:  # fmt: skip
-    """:func:`dropout` of whole channels of ``(N, C, L)`` or ``(C, L)``."""
-    return _channel_dropout(input, p, training, inplace, generator, (2, 3), "dropout1d")
-
-
-def dropout2d(
-    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False,
-    generator: Any = None,
-) -> Tensor:  # fmt: skip
-    """:func:`dropout` of whole channels of ``(N, C, H, W)`` or ``(C, H, W)``."""
-    return _channel_dropout(input, p, training, inplace, generator, (3, 4), "dropout2d")
-
-
-def dropout3d(
-    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False,
-    generator: Any = None,
-) -> Tensor:  # fmt: skip
-    """:func:`dropout` of whole channels of ``(N, C, D, H, W)`` or ``(C, D, H, W)``."""
-    return _channel_dropout(input, p, training, inplace, generator, (4, 5), "dropout3d")
-
-
-def _alpha_dropped(
-    x: Tensor, shape: tuple[int, ...], p: float, generator: Any, caller: str
-) -> Tensor:
-    if p == 1:
-        return T.mul(x, 0.0)
-    low = -_SELU_ALPHA * _SELU_SCALE  # what selu tends to
-    scale = ((1 - p) * (1 + p * low * low)) ** -0.5
-    kept = _kept(shape, p, generator, caller)
-    shift = np.where(kept, 0.0, low) * scale - scale * low * p
-    return T.add(T.mul(x, wrap((kept * scale).astype(x.dtype))), wrap(shift.astype(x.dtype)))
-
-
-def alpha_dropout(
-    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False,
-    generator: Any = None,
-) -> Tensor:  # fmt: skip
-    """Dropout that keeps the mean and variance of :func:`selu` activations.
-
-    Source: Klambauer et al. 2017, "Self-normalizing neural networks".
-    """
-    _probability(p, "alpha_dropout")
-    if not training or p == 0:
-        return input
-    out = _alpha_dropped(input, input.shape, p, generator, "alpha_dropout")
-    return _overwrite(input, out) if inplace else out
-
-
-def feature_alpha_dropout(
-    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False,
-    generator: Any = None,
-) -> Tensor:  # fmt: skip
-    """:func:`alpha_dropout` of whole channels: dimension 1."""
-    _probability(p, "feature_alpha_dropout")
-    if not training or p == 0:
-        return input
-    shape = (*input.shape[:2], *[1] * (input.ndim - 2))
-    out = _alpha_dropped(input, shape, p, generator, "feature_alpha_dropout")
-    return _overwrite(input, out) if inplace else out
 
 
 # -------------------------------------------------------------------- linear maps

@@ -11,18 +11,6 @@ CLASSES = np.array([1, 0, 2, -100])
 WEIGHT = np.array([0.5, 2.0, 1.0])
 
 
-def kinked(shape):
-    """No element within 0.1 of -3, -1, 0, 1 or 3, where an activation may have a kink."""
-
-    def make(rng, dtype):
-        x = rng.uniform(-4, 4, shape)
-        for kink in (-3, -1, 0, 1, 3):
-            x = np.where(np.abs(x - kink) < 0.1, kink + 0.25, x)
-        return x.astype(dtype)
-
-    return make
-
-
 def softmax(x, dim):
     e = np.exp(x - x.max(dim, keepdims=True))
     return e / e.sum(dim, keepdims=True)
@@ -49,18 +37,6 @@ SAMPLES = [
     Sample("log_softmax", ((3, 4),), {"dim": 1}, torch="log_softmax"),
     Sample("log_softmax", ((3, 4, 2),), {"dim": 0}, torch="log_softmax"),
     Sample("log_softmax", ((0, 3),), {"dim": 1}, torch="log_softmax"),
-    *(
-        Sample(name, (shape,), kwargs, torch=f"nn.functional.{name}", call=functional(name))
-        for name, kwargs in (
-            ("leaky_relu", {"negative_slope": 0.2}), ("elu", {}), ("elu", {"alpha": 0.7}),
-            ("silu", {}), ("gelu", {}), ("gelu", {"approximate": "tanh"}),
-        )
-        for shape in (kinked((3, 5)), (), (0, 2))
-    ),
-    Sample("log_sigmoid", ((3, 5),), torch="nn.functional.logsigmoid", call=neural.log_sigmoid),
-    Sample("hardtanh", (kinked((3, 5)),), {"min_val": -2.0, "max_val": 2.5},
-           torch="nn.functional.hardtanh", call=neural.hardtanh),
-    Sample("hardswish", (kinked((3, 5)),), torch="nn.functional.hardswish", call=neural.hardswish),
     Sample("embedding", ((3, 2),), numpy=lambda w: w[INDEX],
            call=lambda w: neural.embedding(w, INDEX, None)),
     Sample("embedding_backward", ((2, 2, 3),),
