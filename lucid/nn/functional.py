@@ -27,7 +27,7 @@ from lucid.ops.attention import scaled_dot_product_attention
 from lucid.ops.creation import one_hot
 from lucid.ops.join import pad
 from lucid.ops.matrix import linear
-from lucid.ops.neural import log_softmax
+from lucid.ops.neural import local_response_norm, log_softmax
 from lucid.ops.pointwise import clamp_min
 from lucid.ops.shape import tensor_of
 
@@ -49,6 +49,7 @@ __all__ = [
     "l1_loss",
     "layer_norm",
     "linear",
+    "local_response_norm",
     "log_softmax",
     "margin_ranking_loss",
     "mse_loss",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -589,6 +590,84 @@ def _rms_norm_backward_composed(
 
 
 fused_rule("rms_norm_backward", _rms_norm_backward, _rms_norm_backward_composed)
+
+
+@operation(1)
+def local_response_norm(
+    x: Array, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Array:
+    r"""Divides each element by a power of the squares around it, summed over nearby channels.
+
+    .. math::
+        y_c = x_c \Big/ \Big(k + \frac{\alpha}{n} \sum_{i = c - \lfloor n / 2 \rfloor}
+        ^{c + \lfloor (n - 1) / 2 \rfloor} x_i^2\Big)^\beta,
+
+    where n is ``size``, and channels that do not exist count as 0.
+
+    Shapes: ``(N, C, ...) -> (N, C, ...)``.
+
+    Args:
+        x: channels are dimension 1; there may be none after it.
+        size: of the window, in channels.
+        alpha: a factor of the mean of the window's squares.
+        beta: the power.
+        k: added to the mean.
+
+    Raises:
+        ShapeError: ``x`` has no dimension 1.
+        TypeError: ``x`` is not floating point, or ``size`` no integer.
+        ValueError: ``size`` is less than 1.
+
+    Source: Krizhevsky, Sutskever & Hinton 2012, "ImageNet classification with deep convolutional
+    neural networks".
+
+    Example:
+        >>> x = lucid.tensor([[1.0, 2.0, 2.0]])
+        >>> lucid.nn.functional.local_response_norm(x, size=2, alpha=2.0, beta=0.5, k=4.0)
+        tensor([[0.4472, 0.6667, 0.5774]])
+    """
+    if x.ndim < 2:
+        raise ShapeError(f"local_response_norm: x must have shape (N, C, ...); got {x.shape}")
+    _real(x, "local_response_norm")
+    if not isinstance(size, (int, np.integer)):
+        raise TypeError(f"local_response_norm: size must be an integer; got {size!r}")
+    if size < 1:
+        raise ValueError(f"local_response_norm: size must be at least 1; got {size}")
+    return B.local_response_norm(x, size, alpha, beta, k)
+
+
+local_response_norm.gradient(
+    x=lambda F, g, x, size, alpha, beta, k: F.local_response_norm_backward(
+        g, x, size, alpha, beta, k
+    )
+)
+
+
+def _local_response_norm_backward_composed(
+    F: Any, g: Any, x: Any, size: int, alpha: float, beta: float, k: float
+) -> Any:
+    planes = (*x.shape[:2], math.prod(x.shape[2:]))
+    reach = max(planes[1] - 1, 0)
+    before, after = min(size // 2, reach), min((size - 1) // 2, reach)
+
+    def sums(values: Any, before_each: int) -> Any:
+        kernel = (before + 1 + after, 1)
+        windows = (planes[1:], kernel, (1, 1), (before_each, 0), True, 1.0)
+        return F.reshape(F.avg_pool(F.reshape(values, planes), *windows), x.shape)
+
+    divisor = F.add(F.mul(sums(F.mul(x, x), before), alpha / size), k)
+    direct = F.mul(g, F.pow(divisor, -beta))
+    if not beta:
+        return direct
+    inner = sums(F.div(F.mul(direct, x), divisor), after)
+    return F.sub(direct, F.mul(F.mul(x, inner), 2 * alpha * beta / size))
+
+
+fused_rule(
+    "local_response_norm_backward",
+    B.local_response_norm_backward,
+    _local_response_norm_backward_composed,
+)
 
 
 # -------------------------------------------------------------------- hooks

@@ -170,3 +170,56 @@ def test_piecewise_linear_activations_of_integers():
 def test_rrelu_bounds():
     with pytest.raises(ValueError, match=r"rrelu: lower must not exceed upper; got 0\.5 and 0\.1"):
         F.rrelu(lucid.ones(2), 0.5, 0.1)
+def response_pair(torch, shape, dtype, *setting):
+    """local_response_norm and its gradient, here and in PyTorch."""
+    random = np.random.default_rng(0)
+    x, g = (random.standard_normal(shape).astype(dtype) for _ in range(2))
+    pairs = []
+    for library, made in ((lucid, lucid.tensor), (torch, torch.tensor)):
+        t = made(x, requires_grad=True)
+        out = library.nn.functional.local_response_norm(t, *setting)
+        out.backward(made(g))
+        pairs.append((out.detach().numpy(), t.grad.numpy()))
+    return pairs
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(2, 7, 5), (3, 4, 1), (1, 6, 3, 4), (2, 3, 2, 3, 2), (1, 1, 1)])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 9])
+def test_local_response_norm_as_torch(torch, size, shape, dtype):
+    for setting in ((), (0.5,), (0.5, 0.5), (0.5, 0.75, 0.0), (0.5, 1.3, 2.0), (0.5, 0.0, 1.0),
+                    (-0.5, 2.0, 0.7), (0.0, -1.0, -3.0)):  # fmt: skip
+        ours, theirs = response_pair(torch, shape, dtype, size, *setting)
+        for found, expected in zip(ours, theirs, strict=True):
+            limit = 1e3 * np.finfo(dtype).eps * max(1, np.abs(expected).max())
+            np.testing.assert_allclose(found, expected, 1e3 * np.finfo(dtype).eps, limit)
+
+
+@pytest.mark.torch
+def test_local_response_norm_of_zero_windows_as_torch(torch):
+    x = np.zeros((1, 6, 2), np.float32)
+    x[0, 0] = 1, np.inf
+    for k, beta in ((0.0, 0.75), (0.0, 0.6), (0.0, 0.0), (0.0, -1.0), (1.0, 0.75)):
+        found = F.local_response_norm(lucid.tensor(x), 3, 1.0, beta, k).numpy()
+        expected = torch.nn.functional.local_response_norm(torch.tensor(x), 3, 1.0, beta, k)
+        np.testing.assert_allclose(found, expected.numpy(), 1e-6)
+
+
+def test_local_response_norm_of_two_dimensions():
+    x = np.random.default_rng(0).standard_normal((3, 5)).astype(np.float32)
+    flat = F.local_response_norm(lucid.tensor(x), 4, 0.5)
+    lines = F.local_response_norm(lucid.tensor(x[..., None]), 4, 0.5)
+    assert flat.tolist() == lines[..., 0].tolist()
+
+
+def test_local_response_norm_refuses():
+    x = lucid.ones(2, 3, 4)
+    with pytest.raises(ValueError, match=r"size must be at least 1; got 0"):
+        F.local_response_norm(x, 0)
+    with pytest.raises(TypeError, match=r"size must be an integer; got 2\.5"):
+        F.local_response_norm(x, 2.5)
+    with pytest.raises(ValueError, match=r"x must have shape \(N, C, \.\.\.\); got \(3,\)"):
+        F.local_response_norm(lucid.ones(3), 2)
+    with pytest.raises(TypeError, match="x must be floating point; got int64"):
+        F.local_response_norm(lucid.ones(2, 3, 4, dtype=lucid.int64), 2)

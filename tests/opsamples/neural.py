@@ -25,6 +25,14 @@ def chosen(x, *, weight, smoothing=0.0):
     return (-(np.log(x) * target * weight).sum(1)).astype(x.dtype)
 
 
+def local_response_norm(x, *, size, alpha, beta, k):
+    c = np.arange(x.shape[1])
+    distance = c - c[:, None]
+    window = (distance >= -(size // 2)) & (distance <= (size - 1) // 2)
+    total = np.einsum("ci,ni...->nc...", window.astype(float), x.astype(float) ** 2)
+    return (x / (k + alpha / size * total) ** beta).astype(x.dtype)
+
+
 def functional(name):
     return lambda *args, **kwargs: getattr(lucid.nn.functional, name)(*args, **kwargs)
 
@@ -69,5 +77,14 @@ SAMPLES = [
            torch=lambda x, w, b: __import__("torch").nn.functional.batch_norm(
                x, None, None, w, b, True, 0.1, 0.1),
            tolerance=4),  # sums over a channel in another order
+    *[
+        Sample("local_response_norm", (shape,), {"size": size, "alpha": 0.7, "beta": beta, "k": k},
+               numpy=local_response_norm, call=functional("local_response_norm"),
+               tolerance=4)  # a power of a sum
+        for shape, size, beta, k in (
+            ((2, 5, 3), 3, 0.75, 1.0), ((1, 4, 2, 3), 4, 0.5, 2.0), ((3, 3), 1, 1.3, 0.5),
+            ((2, 2, 1), 9, 2.0, 1.0), ((2, 3, 2), 2, 0.0, 1.0), ((2, 0, 3), 2, 0.75, 1.0),
+        )
+    ],
     Sample("gate", ((2, 3), (4,)), call=lambda x, y: neural.gate([x, y], lambda gs: gs)),
 ]  # fmt: skip
