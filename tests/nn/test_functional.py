@@ -213,6 +213,16 @@ def test_local_response_norm_of_two_dimensions():
     assert flat.tolist() == lines[..., 0].tolist()
 
 
+@pytest.mark.parametrize("size", [1, 4, 5, 50])
+def test_local_response_norm_has_the_same_gradient_with_a_graph(size):
+    x = lucid.randn(2, 6, 3, dtype=lucid.float64, requires_grad=True)
+    for setting in ((0.7,), (0.7, 1.3, 2.0), (0.7, 0.0)):
+        out = F.local_response_norm(x, size, *setting)
+        kernel = lucid.autograd.grad((out**3).sum(), x, retain_graph=True)[0]
+        composed = lucid.autograd.grad((out**3).sum(), x, create_graph=True)[0].detach()
+        np.testing.assert_allclose(composed.numpy(), kernel.numpy(), rtol=1e-12, atol=1e-14)
+
+
 def test_local_response_norm_refuses():
     x = lucid.ones(2, 3, 4)
     with pytest.raises(ValueError, match=r"size must be at least 1; got 0"):
