@@ -104,10 +104,11 @@ def test_activations_in_place_as_torch(torch, name, args):
         assert len(calls) == 2 or name in ("silu", "mish", "relu6", "hardsigmoid", "hardswish")
         for call in calls:
             x = tensor(values, requires_grad=True)
-            y = x * 2
+            y, base = x * 2, x * 3
             assert call(y, *args) is y
-            (y * y).sum().backward()
-            results.append(y.detach().numpy())
+            call(base[1:3], *args)
+            ((y * y).sum() + (base * base).sum()).backward()
+            results.append(torch.cat([torch.as_tensor(t.detach().numpy()) for t in (y, base)]))
             gradients.append(x.grad.numpy())
     for result, gradient in zip(results, gradients, strict=True):
         np.testing.assert_allclose(result, results[-1], rtol=1e-6, atol=1e-6)
@@ -170,6 +171,8 @@ def test_piecewise_linear_activations_of_integers():
 def test_rrelu_bounds():
     with pytest.raises(ValueError, match=r"rrelu: lower must not exceed upper; got 0\.5 and 0\.1"):
         F.rrelu(lucid.ones(2), 0.5, 0.1)
+
+
 def response_pair(torch, shape, dtype, *setting):
     """local_response_norm and its gradient, here and in PyTorch."""
     random = np.random.default_rng(0)
