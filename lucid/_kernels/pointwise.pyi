@@ -114,6 +114,9 @@ def hardshrink(x: ArrayLike, lambd: float = 0.5) -> Array:
 def softshrink(x: ArrayLike, lambd: float = 0.5) -> Array:
     """x moved by lambd towards 0, and 0 where |x| <= lambd."""
 
+def huber(x: ArrayLike, delta: float, scale: float) -> Array:
+    """scale x^2 / 2 where |x| < delta, else scale delta (|x| - delta / 2)."""
+
 def softsign(x: ArrayLike) -> Array:
     """x / (1 + |x|)"""
 

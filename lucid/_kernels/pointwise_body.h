@@ -30,6 +30,7 @@
     OP(hardswish, x * (R(clamp)(x + 3, 0, 6) / 6))                                                \
     OP(hardshrink, (x >= -a) & (x <= a) ? 0 : x)                                                  \
     OP(softshrink, x - R(clamp)(x, -a, a))                                                        \
+    OP(huber, b * R(huber)(R(abs)(x), a))                                                         \
     OP(softsign, x / (1 + R(abs)(x)))                                                             \
     OP(exp, R(exp)(x))                                                                            \
     OP(expm1, R(expm1)(x))                                                                        \
@@ -181,6 +182,11 @@ static const point_loop LUCID_NAME(other_loops)[] = {OTHER_LIST(PAIR)};
 /* Lets NaN pass. */
 LUCID_INLINE real R(clamp)(real x, real low, real high) {
     return R(at_most)(x < low ? low : x, high);
+}
+
+LUCID_INLINE real R(huber)(real size, real limit) {
+    real near = R(at_most)(size, limit);
+    return near * (size - (real)0.5 * near);
 }
 
 LUCID_INLINE real R(square)(real x) { return x * x; }

@@ -496,9 +496,7 @@ def smooth_l1_loss(
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
     _pair(input, target, "smooth_l1_loss")
-    size = T.abs(T.sub(input, target))
-    near = T.mul(T.mul(size, size), 0.5 / beta)
-    loss = T.where(T.lt(size, beta), near, T.sub(size, 0.5 * beta))
+    loss = neural.huber(T.sub(input, target), beta, 1 / beta)
     return _reduced(loss, reduction, "smooth_l1_loss")
 
 
@@ -518,9 +516,7 @@ def huber_loss(
     if not delta > 0:
         raise ValueError(f"huber_loss: delta must be positive; got {delta}")
     _pair(input, target, "huber_loss")
-    size = T.abs(T.sub(input, target))
-    far = T.mul(T.sub(size, 0.5 * delta), delta)
-    loss = T.where(T.lt(size, delta), T.mul(T.mul(size, size), 0.5), far)
+    loss = neural.huber(T.sub(input, target), delta, 1.0)
     # PyTorch's mean is not a weighted one here.
     return _reduced(loss if weight is None else T.mul(loss, weight), reduction, "huber_loss")
 

@@ -310,6 +310,19 @@ embedding_backward.gradient(
 )
 
 
+# -------------------------------------------------------------------- robust losses
+
+
+@operation(1, floating=True)
+def huber(x: Array, delta: float, scale: float) -> Array:
+    """``scale`` times ``x^2 / 2`` where |x| < delta, else ``delta * (|x| - delta / 2)``."""
+    _real(x, "huber")
+    return B.huber(x, delta, scale)
+
+
+huber.gradient(x=lambda F, g, x, delta, scale: F.mul(g, F.mul(F.hardtanh(x, -delta, delta), scale)))
+
+
 # -------------------------------------------------------------------- negative log-likelihood
 
 

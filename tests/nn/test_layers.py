@@ -94,6 +94,16 @@ LAYERS = [
     ("Tanhshrink", (), {}, X),
     ("Threshold", (0.1, 2.0), {}, X),
     ("Threshold", (0.1, 2.0), {"inplace": True}, X),
+    *(
+        (f"{kind}Pad{len(shape) - 2}d", (padding,), {}, (shape,))
+        for kind in ("Reflection", "Replication", "Circular", "Zero")
+        for shape in ((2, 3, 5), (2, 3, 5, 4), (2, 3, 3, 5, 4))
+        for padding in (2, (2, 1, 0, 3, 1, 2)[: 2 * (len(shape) - 2)])
+    ),
+    ("ReflectionPad2d", ((1, -1, 0, 2),), {}, ((3, 5, 4),)),
+    ("ConstantPad1d", (2, 3.5), {}, X),
+    ("ConstantPad2d", ((1, -1, 0, 2), 3.5), {}, IMAGE),
+    ("ConstantPad3d", (1, -1.0), {}, IMAGE),
     ("CosineSimilarity", (), {}, ((4, 6), (4, 6))),
     ("CosineSimilarity", (-1, 1e-3), {}, ((4, 6), (4, 6))),
     ("PairwiseDistance", (), {}, ((4, 6), (4, 6))),
@@ -425,6 +435,15 @@ def test_errors():
         nn.LeakyReLU()(lucid.tensor([1, 2]))
     with pytest.raises(TypeError, match="'dim'"):
         nn.functional.softmax(lucid.ones(2))
+
+
+def test_padding_errors():
+    with pytest.raises(ValueError, match=r"ReflectionPad2d: padding must be an int or 4 of them"):
+        nn.ReflectionPad2d((1, 2))
+    with pytest.raises(ValueError, match=r"CircularPad1d: input must have 2 or 3 dimensions"):
+        nn.CircularPad1d(1)(lucid.ones(3))
+    with pytest.raises(ValueError, match=r"mode reflect, dim 1 of size 3 can take at most 2"):
+        nn.ReflectionPad1d(3)(lucid.ones(2, 3))
 
 
 def test_in_place_overwrites_its_input():

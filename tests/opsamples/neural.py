@@ -50,6 +50,10 @@ SAMPLES = [
     Sample("embedding_backward", ((2, 2, 3),),
            numpy=lambda g: np.stack([g[0, 0], g[1, 1], 0 * g[0, 0]]),
            call=lambda g: neural.embedding_backward(g, INDEX, 3, 2)),
+    Sample("huber", (lambda rng, dtype: np.array([-2, -0.7, -0.1, 0.2, 0.6, 3], dtype),),
+           numpy=lambda x: np.where(
+               abs(x) < 0.5, 2 * x**2 / 2, 2 * 0.5 * (abs(x) - 0.25)).astype(x.dtype),
+           call=lambda x: neural.huber(x, 0.5, 2.0)),
     Sample("nll_loss", ((4, 3),),
            numpy=lambda x: np.append(-(x * WEIGHT)[range(3), CLASSES[:3]], 0).astype(x.dtype),
            call=lambda x: neural.nll_loss(x, CLASSES, WEIGHT, -100)),
