@@ -17,6 +17,12 @@ from lucid._core.op import TENSORS as T
 from lucid._core.tape import note_write, wrap
 from lucid._core.tensor import Tensor
 from lucid.errors import ShapeError
+from lucid.nn import (
+    functional_activation,
+    functional_conv,
+    functional_pool,
+    functional_resample,
+)
 from lucid.nn.functional_activation import *
 from lucid.nn.functional_conv import *
 from lucid.nn.functional_pool import *
@@ -32,6 +38,10 @@ from lucid.ops.pointwise import clamp_min
 from lucid.ops.shape import tensor_of
 
 __all__ = [
+    *functional_activation.__all__,
+    *functional_conv.__all__,
+    *functional_pool.__all__,
+    *functional_resample.__all__,
     "batch_norm",
     "bilinear",
     "binary_cross_entropy",
