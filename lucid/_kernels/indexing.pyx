@@ -7,7 +7,8 @@ fixed order. float32 and float64 run here, on rows that lie together in memory; 
 refuses goes to `numpy.add.at`. Indices are checked before anything is written.
 
 Sums and maxima of bags of rows (indexing_real.h) take float32 and float64. Forward, a task is a
-number of bags; backward, where bags share rows, some columns of all.
+number of bags. Backward, where bags share rows, there is one: it adds to whole rows, as parts of
+them, a task each, would take up to twice as long on one thread.
 """
 
 import numpy as np
@@ -55,8 +56,6 @@ cdef Py_ssize_t LARGE = 1024
 cdef enum:
     # Elements of rows worth a task of their own.
     TASK = 1 << 15
-    # Columns of the table's gradient that a task takes, in bytes.
-    COLUMNS = 256
 
 
 cdef bint in_range(
@@ -259,11 +258,7 @@ def bag_sum_backward(
         job.factor = factors(index, factor)
     cdef ndarray out = matrix(rows, job.width, number)
     job.g, job.target = gradient(&job, g), cnp.PyArray_DATA(out)
-    job.per_task = COLUMNS // cnp.PyArray_ITEMSIZE(g)
-    run(
-        level.sum_backward, &job, (job.width + job.per_task - 1) // job.per_task,
-        (rows + index.shape[0]) * job.width,
-    )
+    run(level.sum_backward, &job, 1, (rows + index.shape[0]) * job.width)
     return out
 
 

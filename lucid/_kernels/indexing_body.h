@@ -5,6 +5,14 @@
 #include <string.h>
 #include "indexing.h"
 #include "vectors.h"
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+enum {
+    CACHED = 1 << 20, /* bytes of a table that the nearest large cache may hold */
+    AHEAD = 12,       /* entries by which rows of a larger one are fetched early */
+};
 
 static inline ptrdiff_t bag_least(ptrdiff_t x, ptrdiff_t y) { return x < y ? x : y; }
 #endif

@@ -1,21 +1,13 @@
-/* indexing_real.h: sums and maxima of rows of a table, bag by bag, for one `real` type. Rows are
- * added straight to the bag's, several at a time: it is then loaded and stored less often. */
+/* indexing_real.h: sums and maxima of rows of a table, bag by bag, for one `real` type. */
 
-enum { R(TOGETHER) = 4 };
+#include "rows_real.h"
 
-/* to += the rows, each times its factor, one after the other */
-ALWAYS_INLINE void R(add_rows)(real *restrict to, const real *const *from, const real *factor,
-                               ptrdiff_t width) {
-    const real *restrict x0 = from[0], *restrict x1 = from[1], *restrict x2 = from[2];
-    const real *restrict x3 = from[3];
-    const real f0 = factor[0], f1 = factor[1], f2 = factor[2], f3 = factor[3];
-    for (ptrdiff_t j = 0; j < width; j++)
-        to[j] = to[j] + f0 * x0[j] + f1 * x1[j] + f2 * x2[j] + f3 * x3[j];
-}
+#define LANES ((ptrdiff_t)(LUCID_VBYTES / sizeof(real)))
+#define FEW ((ptrdiff_t)(16 / sizeof(real)))
+typedef real R(few) __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
 
-ALWAYS_INLINE void R(add_row)(real *restrict to, const real *restrict from, real factor,
-                              ptrdiff_t width) {
-    for (ptrdiff_t j = 0; j < width; j++) to[j] += factor * from[j];
+ALWAYS_INLINE const real *R(row_of)(const bag_job *job, ptrdiff_t entry) {
+    return (const real *)job->table + job->index[entry] * job->width;
 }
 
 ALWAYS_INLINE real R(factor_of)(const bag_job *job, ptrdiff_t entry) {
@@ -31,84 +23,113 @@ ALWAYS_INLINE real R(divisor)(const bag_job *job, ptrdiff_t bag) {
     return count ? count : 1;
 }
 
-#define EACH_BAG(job, task, b)                                                   \
-    for (ptrdiff_t b = (task) * (job)->per_task,                                 \
+#define EACH_BAG(job, task, b)                                                           \
+    for (ptrdiff_t b = (task) * (job)->per_task,                                         \
                    b##_end = bag_least(b + (job)->per_task, (job)->bags); b < b##_end; b++)
 
-#define EACH_ENTRY(job, b, i)                                                    \
+#define EACH_ENTRY(job, b, i)                                                              \
     for (ptrdiff_t i = (job)->bounds[b], i##_end = (job)->bounds[b + 1]; i < i##_end; i++) \
         if ((job)->index[i] != (job)->padding)
+
+/* Columns `first` to `last` of a bag's sum, in `count` vectors that stay in registers. Where they
+ * are no whole number of vectors, the last one covers some columns once more. Entries before
+ * `early` fetch the row of a later one. */
+#define SUM_COLUMNS(type, count)                                                          \
+    case count: {                                                                         \
+        enum { STEP = sizeof(type) / sizeof(real) };                                      \
+        type sums[count] = {0};                                                           \
+        EACH_ENTRY(job, b, i) {                                                           \
+            const real *x = R(row_of)(job, i);                                            \
+            const real factor = R(factor_of)(job, i);                                     \
+            if (i < early) {                                                              \
+                const real *later = R(row_of)(job, i + AHEAD) + first;                    \
+                for (int v = 0; v < count; v++) __builtin_prefetch(later + v * STEP);     \
+            }                                                                             \
+            for (int v = 0; v < count - 1; v++)                                           \
+                sums[v] += factor * *(const type *)(x + first + v * STEP);                \
+            sums[count - 1] += factor * *(const type *)(x + last - STEP);                 \
+        }                                                                                 \
+        for (int v = 0; v < count - 1; v++)                                               \
+            *(type *)(to + first + v * STEP) = sums[v] / divisor;                         \
+        *(type *)(to + last - STEP) = sums[count - 1] / divisor;                          \
+        break;                                                                            \
+    }
 
 static void R(bag_sum)(void *context, ptrdiff_t task) {
     const bag_job *job = context;
     const ptrdiff_t width = job->width;
+    const int is_large = job->rows * width * (ptrdiff_t)sizeof(real) > CACHED;
+    const ptrdiff_t early = is_large ? job->bounds[job->bags] - AHEAD : 0;
     EACH_BAG(job, task, b) {
-        real *to = (real *)job->target + b * width;
-        const real *from[R(TOGETHER)];
-        real factor[R(TOGETHER)];
-        int held = 0;
-        memset(to, 0, width * sizeof(real));
-        EACH_ENTRY(job, b, i) {
-            from[held] = (const real *)job->table + job->index[i] * width;
-            factor[held++] = R(factor_of)(job, i);
-            if (held == R(TOGETHER)) R(add_rows)(to, from, factor, width), held = 0;
-        }
-        for (int k = 0; k < held; k++) R(add_row)(to, from[k], factor[k], width);
         const real divisor = R(divisor)(job, b);
-        if (divisor != 1)
-            for (ptrdiff_t j = 0; j < width; j++) to[j] /= divisor;
+        real *to = (real *)job->target + b * width;
+        for (ptrdiff_t first = 0, last; first < width; first = last) {
+            last = bag_least(first + 8 * LANES, width);
+            if (width >= LANES)
+                switch ((last - first + LANES - 1) / LANES) {
+                    SUM_COLUMNS(R(row_at), 1) SUM_COLUMNS(R(row_at), 2) SUM_COLUMNS(R(row_at), 3)
+                    SUM_COLUMNS(R(row_at), 4) SUM_COLUMNS(R(row_at), 5) SUM_COLUMNS(R(row_at), 6)
+                    SUM_COLUMNS(R(row_at), 7) SUM_COLUMNS(R(row_at), 8)
+                }
+            else if (width >= FEW)
+                switch ((width + FEW - 1) / FEW) {
+                    SUM_COLUMNS(R(few), 1) SUM_COLUMNS(R(few), 2) SUM_COLUMNS(R(few), 3)
+                    SUM_COLUMNS(R(few), 4)
+                }
+            else
+                switch (width) {
+                    SUM_COLUMNS(real, 1) SUM_COLUMNS(real, 2) SUM_COLUMNS(real, 3)
+                }
+        }
     }
 }
+#undef SUM_COLUMNS
 
-/* Some columns of the table's gradient. */
 static void R(bag_sum_backward)(void *context, ptrdiff_t task) {
     const bag_job *job = context;
-    const ptrdiff_t width = job->width, first = task * job->per_task;
-    const ptrdiff_t columns = bag_least(job->per_task, width - first);
-    real *target = (real *)job->target + first;
-    if (columns == width)
-        memset(target, 0, job->rows * width * sizeof(real));
-    else
-        for (ptrdiff_t r = 0; r < job->rows; r++)
-            memset(target + r * width, 0, columns * sizeof(real));
+    const ptrdiff_t width = job->width;
+    (void)task;
+    memset(job->target, 0, job->rows * width * sizeof(real));
     for (ptrdiff_t b = 0; b < job->bags; b++) {
-        const real *g = (const real *)job->g + b * width + first;
-        const real divisor = R(divisor)(job, b);
-        EACH_ENTRY(job, b, i)
-            R(add_row)(target + job->index[i] * width, g, R(factor_of)(job, i) / divisor, columns);
+        const real *restrict g = (const real *)job->g + b * width;
+        const real share = 1 / R(divisor)(job, b);
+        EACH_ENTRY(job, b, i) {
+            real *restrict to = (real *)job->target + job->index[i] * width;
+            const real factor = share * R(factor_of)(job, i);
+            for (ptrdiff_t j = 0; j < width; j++) to[j] += factor * g[j];
+        }
     }
 }
 
-/* Of each entry, its row times the bag's gradient. */
+/* The gradient of the factors: of each entry, its row times the bag's gradient. */
 static void R(bag_products)(void *context, ptrdiff_t task) {
-    enum { LANES = LUCID_VBYTES / sizeof(real) };
-    typedef real lanes __attribute__((vector_size(LUCID_VBYTES), aligned(sizeof(real)), may_alias));
     const bag_job *job = context;
     const ptrdiff_t width = job->width;
     EACH_BAG(job, task, b) {
         const real *g = (const real *)job->g + b * width;
-        const real divisor = R(divisor)(job, b);
+        const real share = 1 / R(divisor)(job, b);
         EACH_ENTRY(job, b, i) {
-            const real *x = (const real *)job->table + job->index[i] * width;
-            lanes sums = {0};
+            const real *x = R(row_of)(job, i);
+            R(row) sums = {0};
+            real rest = 0;
             ptrdiff_t j = 0;
             for (; j + LANES <= width; j += LANES)
-                sums += *(const lanes *)(g + j) * *(const lanes *)(x + j);
-            real total = 0;
-            for (int l = 0; l < LANES; l++) total += sums[l];
-            for (; j < width; j++) total += g[j] * x[j];
-            ((real *)job->target)[i] = total / divisor;
+                sums += *(const R(row_at) *)(g + j) * *(const R(row_at) *)(x + j);
+            for (; j < width; j++) rest += g[j] * x[j];
+            for (ptrdiff_t n = LANES; n > 1; n /= 2)
+                sums = R(evens)(sums, sums) + R(odds)(sums, sums);
+            ((real *)job->target)[i] = share * (sums[0] + rest);
         }
     }
 }
 
-/* The first of several largest elements, or the first NaN. */
+/* A row, where it is larger than the best so far, or the first NaN. */
 ALWAYS_INLINE void R(raise)(real *restrict best, bits *restrict place, const real *restrict x,
                             bits row, ptrdiff_t width) {
     for (ptrdiff_t j = 0; j < width; j++) {
-        const int larger = !(x[j] <= best[j]) & (best[j] == best[j]);
-        best[j] = larger ? x[j] : best[j];
-        place[j] = larger ? row : place[j];
+        const int better = !(x[j] <= best[j]) & (best[j] == best[j]);
+        best[j] = better ? x[j] : best[j];
+        place[j] = better ? row : place[j];
     }
 }
 
@@ -118,18 +139,17 @@ static void R(bag_max)(void *context, ptrdiff_t task) {
     EACH_BAG(job, task, b) {
         real *best = (real *)job->target + b * width;
         bits *place = (bits *)job->place + b * width;
-        int empty = 1;
+        int is_empty = 1;
         EACH_ENTRY(job, b, i) {
-            const real *x = (const real *)job->table + job->index[i] * width;
-            if (empty) {
-                memcpy(best, x, width * sizeof(real));
+            if (is_empty) {
+                memcpy(best, R(row_of)(job, i), width * sizeof(real));
                 for (ptrdiff_t j = 0; j < width; j++) place[j] = job->index[i];
             } else {
-                R(raise)(best, place, x, job->index[i], width);
+                R(raise)(best, place, R(row_of)(job, i), job->index[i], width);
             }
-            empty = 0;
+            is_empty = 0;
         }
-        if (empty) {
+        if (is_empty) {
             memset(best, 0, width * sizeof(real));
             memset(place, -1, width * sizeof(bits));
         }
@@ -157,3 +177,5 @@ static const bag_level R(level) = {
 
 #undef EACH_BAG
 #undef EACH_ENTRY
+#undef LANES
+#undef FEW
