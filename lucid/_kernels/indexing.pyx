@@ -55,7 +55,7 @@ cdef Py_ssize_t LARGE = 1024
 
 cdef enum:
     # Elements of rows worth a task of their own.
-    TASK = 1 << 15
+    TASK = 1 << 16
 
 
 cdef bint in_range(

@@ -499,10 +499,11 @@ def embedding(
     _check_table(input, weight, sparse, "embedding")
     rows, index = weight.shape[0], input._data
     padding_idx = padding_row(padding_idx, rows, "embedding")
-    if max_norm is not None:
-        neural.check_rows(index, rows, "embedding")
-        _limit_rows(weight, index, max_norm, norm_type)
     index = index.astype(np.int64)  # a copy: the gradient needs the indices of now
+    if max_norm is not None or scale_grad_by_freq:
+        neural.check_rows(index, rows, "embedding")
+    if max_norm is not None:
+        _limit_rows(weight, index, max_norm, norm_type)
     share = _share(index, weight) if scale_grad_by_freq else None
     return neural.embedding(weight, index, padding_idx, share)
 
@@ -561,8 +562,9 @@ def embedding_bag(
     padding = -1 if padding_idx is None else padding_idx
     bounds = _bounds(input, offsets, include_last_offset)
     index = input._data.astype(np.int64).reshape(-1)  # a copy: the gradient needs those of now
-    if max_norm is not None:
+    if max_norm is not None or scale_grad_by_freq:
         neural.check_bags(index, bounds, weight.shape[0])
+    if max_norm is not None:
         _limit_rows(weight, index, max_norm, norm_type)
     if mode == "max":
         return neural.embedding_bag_maxima(weight, index, bounds, padding)
@@ -652,8 +654,7 @@ def padding_row(padding_idx: int | None, rows: int, caller: str) -> int | None:
 
 def _share(index: np.ndarray, weight: Tensor) -> np.ndarray:
     """What scale_grad_by_freq multiplies gradients by: 1 / how often each index occurs."""
-    _, which, counts = np.unique(index, return_inverse=True, return_counts=True)
-    return np.asarray((1 / counts)[which].reshape(index.shape).astype(weight.dtype))
+    return np.asarray((1 / np.bincount(index.reshape(-1))[index]).astype(weight.dtype))
 
 
 def _limit_rows(weight: Tensor, index: np.ndarray, max_norm: float, norm_type: float) -> None:

@@ -443,8 +443,6 @@ def embedding(
     Raises:
         IndexError: there is no such row.
     """
-    if weight.ndim != 2:
-        raise ShapeError(f"embedding: weight must have 2 dimensions; got shape {weight.shape}")
     try:
         return B.take_rows(weight, index)
     except IndexError:
@@ -453,6 +451,11 @@ def embedding(
 
 
 def check_rows(index: Array, rows: int, caller: str) -> None:
+    """Whether there are such rows.
+
+    Raises:
+        IndexError: there are not.
+    """
     wrong = index[(index < 0) | (index >= rows)]
     if wrong.size:
         raise IndexError(f"{caller}: index must be in [0, {rows - 1}]; got {wrong.flat[0]}")
@@ -520,7 +523,12 @@ def embedding_bag(
 
 
 def check_bags(index: Array, bounds: Array, rows: int) -> None:
-    """Whether the entries are rows, and the bags lie one after the other within the entries."""
+    """Whether there are such rows, and the bags lie one after the other within the entries.
+
+    Raises:
+        IndexError: there is no such row.
+        ValueError: the bags lie elsewhere.
+    """
     check_rows(index, rows, "embedding_bag")
     if bounds[0] != 0:
         raise ValueError(f"embedding_bag: offsets must start with 0; got {bounds[0]}")

@@ -502,6 +502,42 @@ def test_embedding_bag_is_a_reduction_of_embedding(made, mode, weighted, last):
             np.testing.assert_allclose(found._data, expected._data, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+@pytest.mark.parametrize("padding", [None, 2])
+def test_embedding_bag_second_order(mode, padding):
+    rng = np.random.default_rng(0)
+    index = lucid.tensor(rng.integers(0, 5, 9))
+    tensors = [lucid.tensor(rng.standard_normal((5, 3)), requires_grad=True)]
+    if mode == "sum":
+        tensors.append(lucid.tensor(rng.standard_normal(9), requires_grad=True))
+
+    def function(weight, factor=None):
+        return nn.functional.embedding_bag(
+            index, weight, lucid.tensor([0, 4, 4]), mode=mode, per_sample_weights=factor,
+            padding_idx=padding,
+        )  # fmt: skip
+
+    assert lucid.autograd.gradcheck(function, tensors)
+    assert lucid.autograd.gradgradcheck(function, tensors)
+
+
+def test_embedding_bag_scales_second_order_gradients_too():
+    rng = np.random.default_rng(0)
+    rows, index = rng.standard_normal((5, 3)), lucid.tensor(rng.integers(0, 5, (3, 4)))
+    results = []
+    for function in (
+        lambda w: nn.functional.embedding_bag(index, w, mode="mean", scale_grad_by_freq=True),
+        lambda w: nn.functional.embedding(index, w, scale_grad_by_freq=True).mean(1),
+    ):
+        weight = lucid.tensor(rows, requires_grad=True)
+        out = function(weight)
+        (g,) = lucid.autograd.grad((out * out * out).sum(), weight, create_graph=True)
+        (h,) = lucid.autograd.grad((g * g).sum(), weight)
+        results.append((g._data, h._data))
+    for found, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 def test_embedding_bag_takes_indices_of_any_integer_dtype():
     weight = lucid.tensor(np.arange(6.0).reshape(3, 2))
     for kind in (k for k in lucid._core.dtype.ALL if k.kind in "iu"):
