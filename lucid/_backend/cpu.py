@@ -1,5 +1,6 @@
 """NumPy arrays on the CPU: the reference routines, overridden by kernels where there is one."""
 
+from lucid._backend.bags import *
 from lucid._backend.convolution import *
 from lucid._backend.pooling import *
 from lucid._backend.reference import *

@@ -50,6 +50,7 @@ __all__ = [
     "cosine_similarity",
     "cross_entropy",
     "embedding",
+    "embedding_bag",
     "gaussian_nll_loss",
     "group_norm",
     "hinge_embedding_loss",
@@ -133,33 +134,170 @@ def embedding(
         TypeError: ``input`` is not of an integer dtype.
         IndexError: there is no such row.
     """
-    if sparse:
-        raise NotImplementedError("embedding: sparse gradients are not available; use sparse=False")
-    index = input._data
-    if index.dtype.kind not in "iu":
-        raise TypeError(f"embedding: input must be of an integer dtype; got {index.dtype}")
-    rows = weight.shape[0]
-    if padding_idx is not None:
-        if not -rows <= padding_idx < rows:
-            raise ValueError(
-                f"embedding: padding_idx must be in [{-rows}, {rows - 1}]; got {padding_idx}"
-            )
-        padding_idx %= rows
+    _check_table(input, weight, sparse, "embedding")
+    rows, index = weight.shape[0], input._data
+    padding_idx = padding_row(padding_idx, rows, "embedding")
+    index = index.astype(np.int64)  # a copy: the gradient needs the indices of now
+    if max_norm is not None or scale_grad_by_freq:
+        neural.check_rows(index, rows, "embedding")
     if max_norm is not None:
         _limit_rows(weight, index, max_norm, norm_type)
-    index = index.astype(np.int64)  # a copy: the gradient needs the indices of now
-    out = neural.embedding(weight, index, padding_idx)
-    if not scale_grad_by_freq or not out.requires_grad:
-        return out
-    often = np.bincount(index.reshape(-1), minlength=rows)[index][..., None]
-    share = T.mul(out, wrap((1 / often).astype(out.dtype)))
-    return T.add(share, T.sub(out, share).detach())  # the value of out, the gradient of share
+    share = _share(index, weight) if scale_grad_by_freq else None
+    return neural.embedding(weight, index, padding_idx, share)
+
+
+def embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
+    """Sums, means or maxima of bags of rows of ``weight``, the rows themselves never stored.
+
+    Shapes: ``input (bags, n)``, or ``input (k,)`` with ``offsets (bags,)``;
+    ``weight (entries, size) -> (bags, size)``.
+
+    A bag without rows gives zeros. Of several largest elements the first gets the gradient of a
+    maximum; a NaN counts as the largest.
+
+    Args:
+        input: integers: the entries of each bag in a row, or those of all bags one after another.
+        weight: a row for each entry.
+        offsets: where in a 1-d ``input`` each bag starts; the first one at 0.
+        max_norm: first scale the rows used, in place, down to this norm.
+        norm_type: the order of that norm.
+        scale_grad_by_freq: divide each row's gradient by how often the entry occurs; not for "max".
+        mode: "sum", "mean" or "max".
+        sparse: not available.
+        per_sample_weights: of the shape of ``input``, a factor for each row; only for "sum".
+        include_last_offset: ``offsets`` has one more element, where the last bag ends.
+        padding_idx: an entry whose row counts for nothing and gets no gradient; may be negative.
+
+    Raises:
+        TypeError: ``input`` or ``offsets`` is not of an integer dtype, ``weight`` is not floating
+            point, or ``per_sample_weights`` is not of its dtype.
+        ShapeError: the shapes do not fit together.
+        ValueError: ``offsets`` does not start with 0, decreases or exceeds the length of ``input``.
+        IndexError: there is no such row.
+
+    Example:
+        >>> weight = lucid.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+        >>> entries, offsets = lucid.tensor([0, 2, 1]), lucid.tensor([0, 2])
+        >>> lucid.nn.functional.embedding_bag(entries, weight, offsets)
+        tensor([[3., 4.],
+                [3., 4.]])
+    """
+    _check_table(input, weight, sparse, "embedding_bag")
+    _check_bag_options(input, weight, mode, scale_grad_by_freq, per_sample_weights)
+    padding_idx = padding_row(padding_idx, weight.shape[0], "embedding_bag")
+    padding = -1 if padding_idx is None else padding_idx
+    bounds = _bounds(input, offsets, include_last_offset)
+    index = input._data.astype(np.int64).reshape(-1)  # a copy: the gradient needs those of now
+    if max_norm is not None or scale_grad_by_freq:
+        neural.check_bags(index, bounds, weight.shape[0])
+    if max_norm is not None:
+        _limit_rows(weight, index, max_norm, norm_type)
+    if mode == "max":
+        return neural.embedding_bag_maxima(weight, index, bounds, padding)
+    share = _share(index, weight) if scale_grad_by_freq else None
+    if per_sample_weights is not None and per_sample_weights.ndim == 2:
+        per_sample_weights = T.reshape(per_sample_weights, (-1,))
+    return neural.embedding_bag(
+        weight, per_sample_weights, index, bounds, mode == "mean", padding, share
+    )
+
+
+def _check_table(input: Tensor, weight: Tensor, sparse: bool, caller: str) -> None:
+    if sparse:
+        raise NotImplementedError(f"{caller}: sparse gradients are not available; use sparse=False")
+    if input.dtype.kind not in "iu":
+        raise TypeError(f"{caller}: input must be of an integer dtype; got {input.dtype}")
+    if weight.ndim != 2:
+        raise ShapeError(f"{caller}: weight must have 2 dimensions; got shape {weight.shape}")
+
+
+def _check_bag_options(
+    input: Tensor, weight: Tensor, mode: str, scale_grad_by_freq: bool, factor: Tensor | None
+) -> None:
+    if weight.dtype.kind != "f":
+        raise TypeError(f"embedding_bag: weight must be floating point; got {weight.dtype}")
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError(f"embedding_bag: mode must be 'sum', 'mean' or 'max'; got {mode!r}")
+    if mode == "max" and scale_grad_by_freq:
+        raise ValueError("embedding_bag: scale_grad_by_freq must be False for mode 'max'")
+    if factor is None:
+        return
+    if mode != "sum":
+        raise NotImplementedError(
+            f"embedding_bag: per_sample_weights must be None for any mode but 'sum'; got {mode!r}"
+        )
+    if factor.shape != input.shape:
+        raise ShapeError(
+            f"embedding_bag: per_sample_weights must have the shape {input.shape} of the input; "
+            f"got {factor.shape}"
+        )
+    if factor.dtype != weight.dtype:
+        raise TypeError(
+            f"embedding_bag: per_sample_weights must be of the dtype {weight.dtype} of weight; "
+            f"got {factor.dtype}"
+        )
+
+
+def _bounds(input: Tensor, offsets: Tensor | None, include_last_offset: bool) -> np.ndarray:
+    """Where each bag starts, and where the last one ends."""
+    if input.ndim == 2:
+        if offsets is not None:
+            raise ValueError("embedding_bag: offsets must be None for an input of 2 dimensions")
+        bags, size = input.shape
+        return np.arange(bags + 1) * size
+    if input.ndim != 1:
+        raise ShapeError(
+            f"embedding_bag: input must have 1 or 2 dimensions; got shape {input.shape}"
+        )
+    if offsets is None:
+        raise ValueError("embedding_bag: offsets must be given for an input of 1 dimension")
+    starts = offsets._data
+    if starts.dtype.kind not in "iu":
+        raise TypeError(f"embedding_bag: offsets must be of an integer dtype; got {starts.dtype}")
+    if starts.ndim != 1 or include_last_offset and not starts.size:
+        least = " and an element with include_last_offset" if include_last_offset else ""
+        raise ShapeError(
+            f"embedding_bag: offsets must have 1 dimension{least}; got shape {starts.shape}"
+        )
+    if include_last_offset:
+        return starts.astype(np.int64)
+    bounds = np.zeros(starts.size + 1, np.int64)
+    bounds[:-1] = starts
+    bounds[-1] = input.shape[0] if starts.size else 0
+    return bounds
+
+
+def padding_row(padding_idx: int | None, rows: int, caller: str) -> int | None:
+    """``padding_idx``, from 0 on."""
+    if padding_idx is None:
+        return None
+    if not -rows <= padding_idx < rows:
+        raise ValueError(
+            f"{caller}: padding_idx must be in [{-rows}, {rows - 1}]; got {padding_idx}"
+        )
+    return padding_idx % rows
+
+
+def _share(index: np.ndarray, weight: Tensor) -> np.ndarray:
+    """What scale_grad_by_freq multiplies gradients by: 1 / how often each index occurs."""
+    return np.asarray((1 / np.bincount(index.reshape(-1))[index]).astype(weight.dtype))
 
 
 def _limit_rows(weight: Tensor, index: np.ndarray, max_norm: float, norm_type: float) -> None:
+    """Scales the rows of ``weight`` used, in place, down to a norm of ``max_norm``."""
     used = np.unique(index)
-    if used.size and not (used[0] >= 0 and used[-1] < weight.shape[0]):
-        return  # the error comes with the look-up
     rows = weight._data[used]
     norms = np.linalg.norm(rows.astype(np.float64), norm_type, axis=1)
     large = norms > max_norm

@@ -4,9 +4,10 @@ import numpy as np
 
 import lucid
 from lucid.ops import neural
-from tests.opsamples import Sample, real
+from tests.opsamples import Sample, distinct, real
 
 INDEX = np.array([[0, 2], [2, 1]])
+ENTRIES, BOUNDS = np.array([0, 3, 2, 0, 0, 1, 3, 1]), np.array([0, 3, 3, 7])  # the last in no bag
 CLASSES = np.array([1, 0, 2, -100])
 WEIGHT = np.array([0.5, 2.0, 1.0])
 
@@ -33,6 +34,19 @@ def local_response_norm(x, *, size, alpha, beta, k):
     return (x / (k + alpha / size * total) ** beta).astype(x.dtype)
 
 
+def bag_shares(mean, padding):
+    """What each entry counts for in each bag: (bags, entries)."""
+    share = np.zeros((3, 8))
+    for bag in range(3):
+        share[bag, BOUNDS[bag] : BOUNDS[bag + 1]] = 1
+    share[:, np.equal(ENTRIES, padding)] = 0
+    return share / np.maximum(share.sum(1, keepdims=True), 1) if mean else share
+
+
+def bag_max(w):
+    return np.stack([w[[0, 2]].max(0), 0 * w[0], w[[0, 1]].max(0)])  # without row 3
+
+
 def functional(name):
     return lambda *args, **kwargs: getattr(lucid.nn.functional, name)(*args, **kwargs)
 
@@ -54,6 +68,30 @@ SAMPLES = [
            numpy=lambda x: np.where(
                abs(x) < 0.5, 2 * x**2 / 2, 2 * 0.5 * (abs(x) - 0.25)).astype(x.dtype),
            call=lambda x: neural.huber(x, 0.5, 2.0)),
+    *(
+        Sample(name, shapes, {"mean": mean, "padding_idx": padding}, numpy=numpy, call=call)
+        for mean, padding in ((False, -1), (True, -1), (False, 3), (True, 3))
+        for name, shapes, numpy, call in (
+            ("embedding_bag", ((4, 3), (8,)),
+             lambda w, f, mean, padding_idx: (bag_shares(mean, padding_idx) * f) @ w[ENTRIES],
+             lambda w, f, **kwargs: neural.embedding_bag(w, f, ENTRIES, BOUNDS, **kwargs)),
+            ("embedding_bag", ((4, 3),),
+             lambda w, mean, padding_idx: bag_shares(mean, padding_idx) @ w[ENTRIES],
+             lambda w, **kwargs: neural.embedding_bag(w, None, ENTRIES, BOUNDS, **kwargs)),
+            ("embedding_bag_backward", ((3, 2), (8,)),
+             lambda g, f, mean, padding_idx: (
+                 np.eye(4)[ENTRIES].T @ (bag_shares(mean, padding_idx) * f).T @ g),
+             lambda g, f, **kwargs: neural.embedding_bag_backward(
+                 g, f, 4, ENTRIES, BOUNDS, **kwargs)),
+            ("embedding_bag_products", ((3, 2), (4, 2)),
+             lambda g, w, mean, padding_idx: (
+                 bag_shares(mean, padding_idx) * (g @ w[ENTRIES].T)).sum(0),
+             lambda g, w, **kwargs: neural.embedding_bag_products(
+                 g, w, ENTRIES, BOUNDS, **kwargs)),
+        )
+    ),
+    Sample("embedding_bag_max", (distinct((4, 3)),), numpy=bag_max,
+           call=lambda w: neural.embedding_bag_maxima(w, ENTRIES, BOUNDS, 3)),
     Sample("nll_loss", ((4, 3),),
            numpy=lambda x: np.append(-(x * WEIGHT)[range(3), CLASSES[:3]], 0).astype(x.dtype),
            call=lambda x: neural.nll_loss(x, CLASSES, WEIGHT, -100)),
