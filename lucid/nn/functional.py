@@ -27,6 +27,7 @@ from lucid.nn.functional_activation import *
 from lucid.nn.functional_conv import *
 from lucid.nn.functional_pool import *
 from lucid.nn.functional_resample import *
+from lucid.ops import embedding as embedding_ops
 from lucid.ops import neural
 from lucid.ops.activation import log_sigmoid
 from lucid.ops.attention import scaled_dot_product_attention
@@ -139,11 +140,11 @@ def embedding(
     padding_idx = padding_row(padding_idx, rows, "embedding")
     index = index.astype(np.int64)  # a copy: the gradient needs the indices of now
     if max_norm is not None or scale_grad_by_freq:
-        neural.check_rows(index, rows, "embedding")
+        embedding_ops.check_rows(index, rows, "embedding")
     if max_norm is not None:
         _limit_rows(weight, index, max_norm, norm_type)
     share = _share(index, weight) if scale_grad_by_freq else None
-    return neural.embedding(weight, index, padding_idx, share)
+    return embedding_ops.embedding(weight, index, padding_idx, share)
 
 
 def embedding_bag(
@@ -201,15 +202,15 @@ def embedding_bag(
     bounds = _bounds(input, offsets, include_last_offset)
     index = input._data.astype(np.int64).reshape(-1)  # a copy: the gradient needs those of now
     if max_norm is not None or scale_grad_by_freq:
-        neural.check_bags(index, bounds, weight.shape[0])
+        embedding_ops.check_bags(index, bounds, weight.shape[0])
     if max_norm is not None:
         _limit_rows(weight, index, max_norm, norm_type)
     if mode == "max":
-        return neural.embedding_bag_maxima(weight, index, bounds, padding)
+        return embedding_ops.embedding_bag_maxima(weight, index, bounds, padding)
     share = _share(index, weight) if scale_grad_by_freq else None
     if per_sample_weights is not None and per_sample_weights.ndim == 2:
         per_sample_weights = T.reshape(per_sample_weights, (-1,))
-    return neural.embedding_bag(
+    return embedding_ops.embedding_bag(
         weight, per_sample_weights, index, bounds, mode == "mean", padding, share
     )
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 import lucid
-from lucid.ops import neural
+from lucid.ops import embedding, neural
 from tests.opsamples import Sample, distinct, real
 
 INDEX = np.array([[0, 2], [2, 1]])
@@ -60,10 +60,10 @@ SAMPLES = [
     Sample("log_softmax", ((3, 4, 2),), {"dim": 0}, torch="log_softmax"),
     Sample("log_softmax", ((0, 3),), {"dim": 1}, torch="log_softmax"),
     Sample("embedding", ((3, 2),), numpy=lambda w: w[INDEX],
-           call=lambda w: neural.embedding(w, INDEX, None)),
+           call=lambda w: embedding.embedding(w, INDEX, None)),
     Sample("embedding_backward", ((2, 2, 3),),
            numpy=lambda g: np.stack([g[0, 0], g[1, 1], 0 * g[0, 0]]),
-           call=lambda g: neural.embedding_backward(g, INDEX, 3, 2)),
+           call=lambda g: embedding.embedding_backward(g, INDEX, 3, 2)),
     Sample("huber", (lambda rng, dtype: np.array([-2, -0.7, -0.1, 0.2, 0.6, 3], dtype),),
            numpy=lambda x: np.where(
                abs(x) < 0.5, 2 * x**2 / 2, 2 * 0.5 * (abs(x) - 0.25)).astype(x.dtype),
@@ -74,24 +74,24 @@ SAMPLES = [
         for name, shapes, numpy, call in (
             ("embedding_bag", ((4, 3), (8,)),
              lambda w, f, mean, padding_idx: (bag_shares(mean, padding_idx) * f) @ w[ENTRIES],
-             lambda w, f, **kwargs: neural.embedding_bag(w, f, ENTRIES, BOUNDS, **kwargs)),
+             lambda w, f, **kwargs: embedding.embedding_bag(w, f, ENTRIES, BOUNDS, **kwargs)),
             ("embedding_bag", ((4, 3),),
              lambda w, mean, padding_idx: bag_shares(mean, padding_idx) @ w[ENTRIES],
-             lambda w, **kwargs: neural.embedding_bag(w, None, ENTRIES, BOUNDS, **kwargs)),
+             lambda w, **kwargs: embedding.embedding_bag(w, None, ENTRIES, BOUNDS, **kwargs)),
             ("embedding_bag_backward", ((3, 2), (8,)),
              lambda g, f, mean, padding_idx: (
                  np.eye(4)[ENTRIES].T @ (bag_shares(mean, padding_idx) * f).T @ g),
-             lambda g, f, **kwargs: neural.embedding_bag_backward(
+             lambda g, f, **kwargs: embedding.embedding_bag_backward(
                  g, f, 4, ENTRIES, BOUNDS, **kwargs)),
             ("embedding_bag_products", ((3, 2), (4, 2)),
              lambda g, w, mean, padding_idx: (
                  bag_shares(mean, padding_idx) * (g @ w[ENTRIES].T)).sum(0),
-             lambda g, w, **kwargs: neural.embedding_bag_products(
+             lambda g, w, **kwargs: embedding.embedding_bag_products(
                  g, w, ENTRIES, BOUNDS, **kwargs)),
         )
     ),
     Sample("embedding_bag_max", (distinct((4, 3)),), numpy=bag_max,
-           call=lambda w: neural.embedding_bag_maxima(w, ENTRIES, BOUNDS, 3)),
+           call=lambda w: embedding.embedding_bag_maxima(w, ENTRIES, BOUNDS, 3)),
     Sample("nll_loss", ((4, 3),),
            numpy=lambda x: np.append(-(x * WEIGHT)[range(3), CLASSES[:3]], 0).astype(x.dtype),
            call=lambda x: neural.nll_loss(x, CLASSES, WEIGHT, -100)),
