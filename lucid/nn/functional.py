@@ -224,15 +224,20 @@ def _check_table(input: Tensor, weight: Tensor, sparse: bool, caller: str) -> No
         raise ShapeError(f"{caller}: weight must have 2 dimensions; got shape {weight.shape}")
 
 
+def check_bag_mode(mode: str, scale_grad_by_freq: bool, caller: str) -> None:
+    """Whether there is such a mode of bags, and the frequencies have a meaning in it."""
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError(f"{caller}: mode must be 'sum', 'mean' or 'max'; got {mode!r}")
+    if mode == "max" and scale_grad_by_freq:
+        raise ValueError(f"{caller}: scale_grad_by_freq must be False for mode 'max'")
+
+
 def _check_bag_options(
     input: Tensor, weight: Tensor, mode: str, scale_grad_by_freq: bool, factor: Tensor | None
 ) -> None:
     if weight.dtype.kind != "f":
         raise TypeError(f"embedding_bag: weight must be floating point; got {weight.dtype}")
-    if mode not in ("sum", "mean", "max"):
-        raise ValueError(f"embedding_bag: mode must be 'sum', 'mean' or 'max'; got {mode!r}")
-    if mode == "max" and scale_grad_by_freq:
-        raise ValueError("embedding_bag: scale_grad_by_freq must be False for mode 'max'")
+    check_bag_mode(mode, scale_grad_by_freq, "embedding_bag")
     if factor is None:
         return
     if mode != "sum":

@@ -352,6 +352,8 @@ def test_embedding_errors():
         nn.Embedding(3, 2, sparse=True)
     with pytest.raises(ValueError, match="padding_idx"):
         nn.Embedding(3, 2, padding_idx=3)
+    with pytest.raises(ValueError, match="EmbeddingBag: mode must be 'sum', 'mean' or 'max'"):
+        nn.EmbeddingBag(3, 2, mode="average")
 
 
 # -------------------------------------------------------------------- bags of embeddings

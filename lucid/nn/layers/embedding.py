@@ -225,6 +225,7 @@ class EmbeddingBag(_Table):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
+        F.check_bag_mode(mode, scale_grad_by_freq, "EmbeddingBag")
         super().__init__(
             num_embeddings,
             embedding_dim,
