@@ -1,8 +1,11 @@
 """NumPy arrays on the CPU: the reference routines, overridden by kernels where there is one."""
 
+from lucid._backend.bags import *
 from lucid._backend.convolution import *
 from lucid._backend.pooling import *
 from lucid._backend.reference import *
+from lucid._backend.resampling import *
+from lucid._backend.response_norm import *
 from lucid._kernels import norms
 from lucid._kernels.attention import backward as attention_backward
 from lucid._kernels.attention import dropout_mask as attention_dropout_mask

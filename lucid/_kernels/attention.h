@@ -3,6 +3,7 @@
 #define LUCID_ATTENTION_H
 
 #include "gemm.h"
+#include "random.h"
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,31 +29,5 @@ typedef struct {
 } attention;
 
 enum { ATTENTION_GROUP = 512 }; /* queries of a forward task */
-
-/* A hash of 32 bits: the finalizer of MurmurHash3. */
-static inline __attribute__((always_inline)) uint32_t attention_mix(uint32_t x) {
-    x ^= x >> 16;
-    x *= 0x85ebca6bu;
-    x ^= x >> 13;
-    x *= 0xc2b2ae35u;
-    return x ^ x >> 16;
-}
-
-/* The random bits of one probability depend on the seed and its place alone. */
-static inline __attribute__((always_inline)) uint32_t attention_row_key(uint64_t seed,
-                                                                        uint64_t row) {
-    const uint32_t high = attention_mix((uint32_t)(seed >> 32) ^ (uint32_t)(row >> 32));
-    return attention_mix(attention_mix((uint32_t)seed + high) ^ (uint32_t)row);
-}
-
-static inline __attribute__((always_inline)) uint32_t attention_bits(uint32_t key, uint32_t j) {
-    return attention_mix(key + j * 0x9e3779b9u);
-}
-
-/* A probability is dropped where its bits are below this. */
-static inline uint32_t attention_threshold(double dropout) {
-    const double limit = dropout * 4294967296.0;
-    return limit >= 4294967295.0 ? 0xffffffffu : (uint32_t)limit;
-}
 
 #endif

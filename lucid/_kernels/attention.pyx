@@ -41,9 +41,9 @@ cdef extern from "attention.h" nogil:
         double dropout
         uint64_t seed
         int failed
-    uint32_t attention_row_key(uint64_t seed, uint64_t row)
-    uint32_t attention_bits(uint32_t key, uint32_t j)
-    uint32_t attention_threshold(double dropout)
+    uint32_t random_row_key(uint64_t seed, uint64_t row)
+    uint32_t random_bits(uint32_t key, uint32_t j)
+    uint32_t random_threshold(double dropout)
 
 cdef const task_t* attend = ATTEND
 cdef const task_t* attend_backward = ATTEND_BACKWARD
@@ -182,11 +182,11 @@ def dropout_mask(
     cdef cnp.npy_intp[4] shape = [batch, heads, queries, keys]
     cdef ndarray out = cnp.PyArray_EMPTY(4, shape, cnp.NPY_BOOL, 0)
     cdef cnp.npy_bool* kept = <cnp.npy_bool*>cnp.PyArray_DATA(out)
-    cdef uint32_t key, threshold = attention_threshold(dropout)
+    cdef uint32_t key, threshold = random_threshold(dropout)
     cdef Py_ssize_t row, j
     with nogil:
         for row in range(batch * heads * queries):
-            key = attention_row_key(seed, row)
+            key = random_row_key(seed, row)
             for j in range(keys):
-                kept[row * keys + j] = attention_bits(key, <uint32_t>j) >= threshold
+                kept[row * keys + j] = random_bits(key, <uint32_t>j) >= threshold
     return out

@@ -98,7 +98,7 @@ static void R(row_scale)(real *x, ptrdiff_t count, real factor) {
 static void R(row_dropout)(real *x, ptrdiff_t first, ptrdiff_t count, uint32_t key,
                            uint32_t threshold, real factor) {
     LUCID_LOOP for (ptrdiff_t j = 0; j < count; j++)
-        x[j] = attention_bits(key, (uint32_t)(first + j)) < threshold ? 0 : x[j] * factor;
+        x[j] = random_bits(key, (uint32_t)(first + j)) < threshold ? 0 : x[j] * factor;
 }
 
 LUCID_INLINE gemm_operand R(rows_of)(const real *data, ptrdiff_t free_stride, ptrdiff_t depth_stride) {
@@ -192,7 +192,7 @@ static void R(attend)(void *context, ptrdiff_t index) {
     if (!packed) return;
     real *const scores = (real *)(packed + packed_size);
     real most[QUERIES], sum[QUERIES];
-    const uint32_t threshold = attention_threshold(s->dropout);
+    const uint32_t threshold = random_threshold(s->dropout);
     const gemm_epilogue add = {1, 1, GEMM_IDENTITY, NULL, NULL};
 
     R(pack_rows)(s, k, s->k.row, visible, s->width, packed);
@@ -222,7 +222,7 @@ static void R(attend)(void *context, ptrdiff_t index) {
                 memset(x + seen, 0, (size_t)(count - seen) * sizeof(real));
                 if (j0 && factor != 1) R(row_scale)(out + i * s->out.row, s->value_width, factor);
                 if (s->dropout > 0)
-                    R(row_dropout)(x, j0, seen, attention_row_key(s->seed, (uint64_t)(row0 + i)),
+                    R(row_dropout)(x, j0, seen, random_row_key(s->seed, (uint64_t)(row0 + i)),
                                    threshold, (real)(1 / (1 - s->dropout)));
                 most[i] = now;
             }
@@ -264,7 +264,7 @@ static void R(attend_backward)(void *context, ptrdiff_t index) {
     char *const values = keys + keys_size;
     real *const p = (real *)(values + values_size), *const ds = p + height * width;
     real *const dropped = s->dropout > 0 ? ds + height * width : p;
-    const uint32_t threshold = attention_threshold(s->dropout);
+    const uint32_t threshold = random_threshold(s->dropout);
     const real factor = (real)(1 / (1 - s->dropout)), scale = (real)s->scale;
     const gemm_epilogue add = {1, 1, GEMM_IDENTITY, NULL, NULL};
 
@@ -307,7 +307,7 @@ static void R(attend_backward)(void *context, ptrdiff_t index) {
                     LUCID_LOOP for (ptrdiff_t j = 0; j < whole; j++)
                         x[j] = R(exp_negative)(x[j] - lse);
                     if (s->dropout > 0) {
-                        const uint32_t key = attention_row_key(s->seed, (uint64_t)(row0 + i));
+                        const uint32_t key = random_row_key(s->seed, (uint64_t)(row0 + i));
                         real *const kept = dropped + i * width;
                         memcpy(kept, x, (size_t)seen * sizeof(real));
                         R(row_dropout)(kept, j0, seen, key, threshold, factor);

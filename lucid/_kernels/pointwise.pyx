@@ -13,7 +13,8 @@ import numpy as np
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
-from libc.string cimport memcmp
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy
 from numpy cimport (
     NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_F_CONTIGUOUS, NPY_DOUBLE,
     NPY_FLOAT, ndarray
@@ -22,7 +23,7 @@ from numpy cimport (
 from lucid._kernels.arrays cimport empty, empty_like, ready, ready_out
 from lucid._kernels.loops cimport CHUNK, UNLOCKED, range_loop, real_type, run_range
 from lucid._kernels.memory import call as pooled_call
-from lucid._kernels.strided cimport contiguous
+from lucid._kernels.strided cimport contiguous, real_contiguous
 
 cnp.import_array()
 
@@ -34,28 +35,37 @@ cdef extern from *:
     enum:
         UNARY_neg, UNARY_abs, UNARY_square, UNARY_cube, UNARY_sqrt, UNARY_rsqrt, UNARY_reciprocal
         UNARY_exp, UNARY_expm1, UNARY_log, UNARY_log1p, UNARY_log2, UNARY_log10, UNARY_tanh
-        UNARY_sigmoid, UNARY_erf, UNARY_relu, UNARY_leaky_relu, UNARY_elu, UNARY_softplus
-        UNARY_silu, UNARY_gelu, UNARY_gelu_tanh
-        BINARY_add, BINARY_sub, BINARY_mul, BINARY_div, BINARY_maximum, BINARY_minimum
-        GRADIENT_relu, GRADIENT_leaky_relu, GRADIENT_tanh, GRADIENT_sigmoid, GRADIENT_silu
-        GRADIENT_gelu, GRADIENT_gelu_tanh
+        UNARY_sigmoid, UNARY_erf, UNARY_relu, UNARY_leaky_relu, UNARY_threshold, UNARY_hardtanh
+        UNARY_hardsigmoid, UNARY_hardswish, UNARY_hardshrink, UNARY_softshrink, UNARY_huber, UNARY_softsign
+        UNARY_tanhshrink, UNARY_elu, UNARY_softplus, UNARY_log_sigmoid, UNARY_silu, UNARY_mish
+        UNARY_gelu, UNARY_gelu_tanh
+        BINARY_add, BINARY_sub, BINARY_mul, BINARY_div, BINARY_maximum, BINARY_minimum, BINARY_prelu
+        GRADIENT_relu, GRADIENT_leaky_relu, GRADIENT_threshold, GRADIENT_hardtanh
+        GRADIENT_hardsigmoid, GRADIENT_hardswish, GRADIENT_shrink, GRADIENT_softsign
+        GRADIENT_tanhshrink, GRADIENT_tanh, GRADIENT_sigmoid, GRADIENT_elu, GRADIENT_softplus
+        GRADIENT_log_sigmoid, GRADIENT_silu, GRADIENT_mish, GRADIENT_gelu, GRADIENT_gelu_tanh
+        OTHER_axpy, OTHER_glu, OTHER_glu_backward, OTHER_dropout, OTHER_rrelu
         BOTH_STEP, X_STEPS, Y_STEPS
     ctypedef struct point_args:
         const void* x
         const void* y
         void* out
-        double a, b
+        double a, b, c
+        Py_ssize_t columns
         int steps
-        Py_ssize_t columns, x_stride, y_stride
+        Py_ssize_t x_stride, y_stride
+        uint64_t seed
+        uint32_t threshold
+    uint32_t random_threshold(double p)
     const range_loop* UNARY_LOOPS "LUCID_PICK(unary_loops)"
     const range_loop* BINARY_LOOPS "LUCID_PICK(binary_loops)"
     const range_loop* GRADIENT_LOOPS "LUCID_PICK(gradient_loops)"
-    const range_loop* AXPY_LOOPS "LUCID_PICK(axpy_loops)"
+    const range_loop* OTHER_LOOPS "LUCID_PICK(other_loops)"
 
 cdef const range_loop* unary_loops = UNARY_LOOPS
 cdef const range_loop* binary_loops = BINARY_LOOPS
 cdef const range_loop* gradient_loops = GRADIENT_LOOPS
-cdef const range_loop* axpy_loops = AXPY_LOOPS
+cdef const range_loop* other_loops = OTHER_LOOPS
 
 
 cdef inline bint dense(ndarray x) noexcept:
@@ -94,10 +104,10 @@ cdef inline ndarray like(ndarray x):
 
 # --- one operand ----------------------------------------------------------------------------------
 
-cdef ndarray unary(int operation, x, double a=0, double b=0):
+cdef ndarray unary(int operation, x, double a=0, double b=0, double c=0):
     cdef int offset = real_type(<ndarray>x) if type(x) is ndarray else -1
     if offset < 0:
-        return unary_elsewhere(operation, np.asarray(x), a, b)
+        return unary_elsewhere(operation, np.asarray(x), a, b, c)
     cdef ndarray operand = x
     if not dense(operand):
         operand = contiguous(operand, NPY_DOUBLE if offset else NPY_FLOAT)
@@ -105,7 +115,7 @@ cdef ndarray unary(int operation, x, double a=0, double b=0):
     cdef Py_ssize_t size = cnp.PyArray_SIZE(operand)
     cdef point_args args
     args.x, args.out = cnp.PyArray_DATA(operand), cnp.PyArray_DATA(out)
-    args.a, args.b = a, b
+    args.a, args.b, args.c = a, b, c
     run_range(unary_loops[2 * operation + offset], &args, size, CHUNK, size)
     return out
 
@@ -119,7 +129,7 @@ cdef dict NUMPY_UNARY = {
 }
 
 
-cdef ndarray unary_elsewhere(int operation, x, double a, double b):
+cdef ndarray unary_elsewhere(int operation, x, double a, double b, double c):
     """Any other dtype: NumPy's function or, where there is none, the loop in the nearest dtype."""
     function = NUMPY_UNARY.get(operation)
     if function is not None:
@@ -128,7 +138,7 @@ cdef ndarray unary_elsewhere(int operation, x, double a, double b):
     if x.dtype.kind == "c":
         raise TypeError(f"expected real numbers, got an array of {x.dtype}")
     near = np.asarray(x, dtype=np.float32 if x.dtype == np.float16 else np.float64)
-    out = unary(operation, near, a, b)
+    out = unary(operation, near, a, b, c)
     return out.astype(x.dtype) if x.dtype.kind == "f" else out
 
 
@@ -149,10 +159,24 @@ def sigmoid(x): return unary(UNARY_sigmoid, x)
 def erf(x): return unary(UNARY_erf, x)
 def relu(x): return unary(UNARY_relu, x)
 def leaky_relu(x, double negative_slope=0.01): return unary(UNARY_leaky_relu, x, negative_slope)
-def elu(x, double alpha=1.0): return unary(UNARY_elu, x, alpha)
+def threshold(x, double threshold, double value): return unary(UNARY_threshold, x, threshold, value)
+def hardtanh(x, double low=-1.0, double high=1.0): return unary(UNARY_hardtanh, x, low, high)
+def hardsigmoid(x): return unary(UNARY_hardsigmoid, x)
+def hardswish(x): return unary(UNARY_hardswish, x)
+def hardshrink(x, double lambd=0.5): return unary(UNARY_hardshrink, x, lambd)
+def softshrink(x, double lambd=0.5): return unary(UNARY_softshrink, x, lambd)
+def huber(x, double delta, double scale): return unary(UNARY_huber, x, delta, scale)
+def softsign(x): return unary(UNARY_softsign, x)
+def tanhshrink(x): return unary(UNARY_tanhshrink, x)
+def log_sigmoid(x): return unary(UNARY_log_sigmoid, x)
 def silu(x): return unary(UNARY_silu, x)
+def mish(x): return unary(UNARY_mish, x)
 def gelu(x): return unary(UNARY_gelu, x)
 def gelu_tanh(x): return unary(UNARY_gelu_tanh, x)
+
+
+def elu(x, double alpha=1.0, double scale=1.0, double input_scale=1.0):
+    return unary(UNARY_elu, x, alpha, scale, input_scale)
 
 
 def softplus(x, double beta=1.0, double threshold=20.0):
@@ -161,7 +185,10 @@ def softplus(x, double beta=1.0, double threshold=20.0):
 
 # --- two operands ---------------------------------------------------------------------------------
 
-cdef tuple NUMPY_BINARY = (np.add, np.subtract, np.multiply, np.divide, np.maximum, np.minimum)
+cdef tuple NUMPY_BINARY = (
+    np.add, np.subtract, np.multiply, np.divide, np.maximum, np.minimum,
+    lambda x, weight: np.where(x > 0, x, weight * x),
+)
 
 
 cdef ndarray binary_elsewhere(int operation, x, y):
@@ -332,11 +359,12 @@ def mul(x, y): return binary(BINARY_mul, x, y)
 def div(x, y): return binary(BINARY_div, x, y)
 def maximum(x, y): return binary(BINARY_maximum, x, y)
 def minimum(x, y): return binary(BINARY_minimum, x, y)
+def prelu(x, weight): return binary(BINARY_prelu, x, weight)
 
 
 # --- gradients ------------------------------------------------------------------------------------
 
-cdef ndarray gradient(int operation, g, x, double a=0, double b=0):
+cdef ndarray gradient(int operation, g, x, double a=0, double b=0, double c=0):
     """`g` and `x` of one shape and dtype; other layouts are copied, other dtypes go through one."""
     cdef int offset = real_type(<ndarray>x) if type(x) is ndarray else -1
     cdef ndarray incoming, kept, out
@@ -346,7 +374,7 @@ cdef ndarray gradient(int operation, g, x, double a=0, double b=0):
         common = np.result_type(g, x)
         near = np.float32 if common in (np.float16, np.float32) else np.float64
         return gradient(
-            operation, np.asarray(g, dtype=near), np.asarray(x, dtype=near), a, b
+            operation, np.asarray(g, dtype=near), np.asarray(x, dtype=near), a, b, c
         ).astype(common if common.kind == "f" else np.float64, copy=False)
     incoming, kept = g, x
     if not same_shape(incoming, kept):
@@ -359,7 +387,7 @@ cdef ndarray gradient(int operation, g, x, double a=0, double b=0):
     cdef point_args args
     args.x, args.y = cnp.PyArray_DATA(kept), cnp.PyArray_DATA(incoming)
     args.out = cnp.PyArray_DATA(out)
-    args.a, args.b = a, b
+    args.a, args.b, args.c = a, b, c
     run_range(gradient_loops[2 * operation + offset], &args, size, CHUNK, size)
     return out
 
@@ -367,13 +395,111 @@ cdef ndarray gradient(int operation, g, x, double a=0, double b=0):
 def relu_backward(g, out): return gradient(GRADIENT_relu, g, out)
 def tanh_backward(g, out): return gradient(GRADIENT_tanh, g, out)
 def sigmoid_backward(g, out): return gradient(GRADIENT_sigmoid, g, out)
+def hardsigmoid_backward(g, x): return gradient(GRADIENT_hardsigmoid, g, x)
+def hardswish_backward(g, x): return gradient(GRADIENT_hardswish, g, x)
+def softsign_backward(g, x): return gradient(GRADIENT_softsign, g, x)
+def tanhshrink_backward(g, x): return gradient(GRADIENT_tanhshrink, g, x)
+def log_sigmoid_backward(g, x): return gradient(GRADIENT_log_sigmoid, g, x)
 def silu_backward(g, x): return gradient(GRADIENT_silu, g, x)
+def mish_backward(g, x): return gradient(GRADIENT_mish, g, x)
 def gelu_backward(g, x): return gradient(GRADIENT_gelu, g, x)
 def gelu_tanh_backward(g, x): return gradient(GRADIENT_gelu_tanh, g, x)
 
 
 def leaky_relu_backward(g, x, double negative_slope=0.01):
     return gradient(GRADIENT_leaky_relu, g, x, negative_slope)
+
+
+def threshold_backward(g, x, double threshold):
+    return gradient(GRADIENT_threshold, g, x, threshold)
+
+
+def hardtanh_backward(g, x, double low=-1.0, double high=1.0):
+    return gradient(GRADIENT_hardtanh, g, x, low, high)
+
+
+def shrink_backward(g, x, double lambd=0.5):
+    return gradient(GRADIENT_shrink, g, x, lambd)
+
+
+def elu_backward(g, x, double alpha=1.0, double scale=1.0, double input_scale=1.0):
+    return gradient(GRADIENT_elu, g, x, alpha, scale, input_scale)
+
+
+def softplus_backward(g, x, double beta=1.0, double threshold=20.0):
+    return gradient(GRADIENT_softplus, g, x, beta, threshold)
+
+
+# --- gated linear units ---------------------------------------------------------------------------
+
+cdef ndarray restored(ndarray out, x):
+    """In the dtype of `x` where that is a floating-point one."""
+    return out.astype(x.dtype) if x.dtype.kind == "f" and x.dtype != out.dtype else out
+
+
+def glu(x, Py_ssize_t dim):
+    cdef ndarray operand = real_contiguous(x), out
+    cdef int ndim = cnp.PyArray_NDIM(operand)
+    if not 0 <= dim < ndim or operand.shape[dim] % 2:
+        raise ValueError(f"glu: dimension {dim} of {x.shape} has no halves")
+    cdef cnp.npy_intp[64] shape
+    cdef Py_ssize_t size = cnp.PyArray_SIZE(operand) // 2
+    cdef point_args args
+    memcpy(shape, cnp.PyArray_DIMS(operand), ndim * sizeof(cnp.npy_intp))
+    shape[dim] //= 2
+    out = empty(ndim, shape, cnp.PyArray_TYPE(operand))
+    args.x, args.out = cnp.PyArray_DATA(operand), cnp.PyArray_DATA(out)
+    args.columns = cnp.PyArray_MultiplyList(shape + dim, ndim - dim)
+    run_range(other_loops[2 * OTHER_glu + real_type(operand)], &args, size, CHUNK, size)
+    return restored(out, x)
+
+
+def glu_backward(g, x, Py_ssize_t dim):
+    cdef ndarray operand = real_contiguous(x)
+    cdef ndarray incoming = real_contiguous(np.asarray(g, dtype=operand.dtype))
+    cdef Py_ssize_t size = cnp.PyArray_SIZE(incoming)
+    cdef int ndim = cnp.PyArray_NDIM(operand)
+    if not 0 <= dim < ndim or 2 * size != cnp.PyArray_SIZE(operand) or (
+        cnp.PyArray_NDIM(incoming) != ndim or 2 * incoming.shape[dim] != operand.shape[dim]
+    ):
+        raise ValueError(f"gradient of shape {g.shape} for an array of shape {x.shape}")
+    cdef ndarray out = like(operand)
+    cdef point_args args
+    args.x, args.y, args.out = (
+        cnp.PyArray_DATA(operand), cnp.PyArray_DATA(incoming), cnp.PyArray_DATA(out))
+    args.columns = cnp.PyArray_MultiplyList(cnp.PyArray_DIMS(incoming) + dim, ndim - dim)
+    run_range(other_loops[2 * OTHER_glu_backward + real_type(operand)], &args, size, CHUNK, size)
+    return restored(out, x)
+
+
+# --- random ---------------------------------------------------------------------------------------
+
+def dropout(
+    x, double p, uint64_t seed, Py_ssize_t group=1, double scale=1.0, double shift=0.0,
+    double dropped=0.0
+):
+    cdef ndarray operand = real_contiguous(x), out = like(operand)
+    cdef Py_ssize_t size = cnp.PyArray_SIZE(operand)
+    cdef point_args args
+    args.x, args.out = cnp.PyArray_DATA(operand), cnp.PyArray_DATA(out)
+    args.a, args.b, args.c = scale, shift, dropped
+    args.columns, args.seed, args.threshold = group, seed, random_threshold(p)
+    run_range(other_loops[2 * OTHER_dropout + real_type(operand)], &args, size, CHUNK, size)
+    return restored(out, x)
+
+
+def rrelu(y, x, double lower, double upper, uint64_t seed):
+    cdef ndarray operand = real_contiguous(x)
+    cdef ndarray scaled = real_contiguous(np.asarray(y, dtype=operand.dtype)), out = like(operand)
+    if not same_shape(scaled, operand):
+        raise ValueError(f"rrelu: y of shape {y.shape} for x of shape {x.shape}")
+    cdef Py_ssize_t size = cnp.PyArray_SIZE(operand)
+    cdef point_args args
+    args.x, args.y, args.out = (
+        cnp.PyArray_DATA(operand), cnp.PyArray_DATA(scaled), cnp.PyArray_DATA(out))
+    args.a, args.b, args.seed = lower, upper, seed
+    run_range(other_loops[2 * OTHER_rrelu + real_type(operand)], &args, size, CHUNK, size)
+    return restored(out, x)
 
 
 # --- in place -------------------------------------------------------------------------------------
@@ -421,7 +547,7 @@ def axpy_(ndarray x not None, y, double alpha):
     cdef point_args args
     if offset >= 0 and pairs_with(x, y, cnp.PyArray_TYPE(x)):
         args.x, args.out, args.a = cnp.PyArray_DATA(<ndarray>y), cnp.PyArray_DATA(x), alpha
-        run_range(axpy_loops[offset], &args, size, CHUNK, size)
+        run_range(other_loops[2 * OTHER_axpy + offset], &args, size, CHUNK, size)
     else:
         with np.errstate(all="ignore"):
             np.add(x, np.multiply(y, alpha), out=x, casting="same_kind")

@@ -147,3 +147,6 @@ def rms_norm_backward(
     eps: float = 1e-6,
 ) -> tuple[Array, Array]:
     """Gradients with respect to x and weight."""
+
+def prelu_backward(g: ArrayLike, x: Array, weight: ArrayLike) -> tuple[Array, Array]:
+    """The gradients of x and of the weights, one or one for each channel of (N, C, ...)."""

@@ -28,7 +28,7 @@ cdef extern from *:
         ROW_softmax_backward, ROW_log_softmax_backward, ROW_cross_entropy
         ROW_cross_entropy_backward, ROW_group_norm, ROW_group_norm_backward, ROW_rms_norm
         ROW_rms_norm_backward, ROW_batch_norm, ROW_batch_norm_backward, ROW_short_batch_norm
-        ROW_short_batch_norm_backward
+        ROW_short_batch_norm_backward, ROW_prelu_backward
         TILE_ROWS, COLUMN_BLOCK
     ctypedef struct row_args:
         const void* x
@@ -706,3 +706,46 @@ def rms_norm_backward(g, x, square, weight=None, double eps=1e-6):
     args.g = cnp.PyArray_DATA(incoming)
     run(ROW_rms_norm_backward, kind, &args, height)
     return out if rows is x else restored(out, x), collected(cells, kind, 0, args.columns)
+
+
+# --- parametric rectifier -------------------------------------------------------------------------
+
+cdef enum:
+    SHORT_PLANE = 8     # elements; with fewer a channel is gathered first
+
+
+cdef ndarray by_channel(ndarray x):
+    """(N, C, ...) as (C, N, ...), contiguous: channels with one plane."""
+    return contiguous(cnp.PyArray_SwapAxes(x, 0, 1), cnp.PyArray_TYPE(x))
+
+
+cdef bint is_gathered(ndarray x) except -1:
+    if cnp.PyArray_NDIM(x) < 2:
+        raise ValueError(f"x must have shape (N, C, ...); got {(<object>x).shape}")
+    cdef Py_ssize_t channels = cnp.PyArray_DIM(x, 0) * cnp.PyArray_DIM(x, 1)
+    return cnp.PyArray_SIZE(x) < SHORT_PLANE * channels and cnp.PyArray_DIM(x, 0) > 1
+
+
+def prelu_backward(g, x, weight):
+    cdef ndarray rows = real_rows(x), incoming = alike(g, rows, "g")
+    cdef ndarray slopes = vector(weight, cnp.PyArray_TYPE(rows), np.size(weight), "weight")
+    cdef Py_ssize_t channels = cnp.PyArray_SIZE(slopes)
+    cdef bint gathered = channels > 1 and is_gathered(rows)
+    cdef cnp.npy_intp height = row_count(rows)
+    if gathered:
+        rows, incoming = by_channel(rows), by_channel(incoming)
+        height = channels
+    elif channels > 1:
+        height = cnp.PyArray_DIM(rows, 0) * channels
+    cdef ndarray out = empty_like(rows), cells = empty(1, &height, NPY_DOUBLE)
+    cdef row_args args = prepared(
+        rows, cnp.PyArray_DATA(out), cnp.PyArray_SIZE(rows) // max(height, 1))
+    args.g, args.weight = cnp.PyArray_DATA(incoming), cnp.PyArray_DATA(slopes)
+    args.inner, args.cells = channels, <double*>cnp.PyArray_DATA(cells)
+    run_range(
+        <range_loop>row_loops[2 * ROW_prelu_backward + real_type(rows)], &args, height, args.chunk,
+        cnp.PyArray_SIZE(rows),
+    )
+    if gathered:
+        out = by_channel(out)
+    return restored(out, x), cells.reshape(-1, channels).sum(0).astype(x.dtype)

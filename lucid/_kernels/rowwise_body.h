@@ -46,7 +46,7 @@ typedef void (*row_loop)(const void *args, Py_ssize_t start, Py_ssize_t stop);
     OP(softmax) OP(log_softmax) OP(softmax_backward) OP(log_softmax_backward)                     \
     OP(cross_entropy) OP(cross_entropy_backward) OP(group_norm) OP(group_norm_backward)           \
     OP(rms_norm) OP(rms_norm_backward) OP(batch_norm) OP(batch_norm_backward)                     \
-    OP(short_batch_norm) OP(short_batch_norm_backward)
+    OP(short_batch_norm) OP(short_batch_norm_backward) OP(prelu_backward)
 
 #define ENUM_ROW(name) ROW_##name,
 enum { ROW_LIST(ENUM_ROW) ROW_COUNT };
@@ -1025,5 +1025,28 @@ ROW_LOOP(short_batch_norm_backward) {
 }
 
 #undef EACH_BLOCK
+
+/* g where x > 0, else weight g, the rows taking the `inner` weights in turn. Per row the sum of
+ * g x where that is not so: its part of the weight's gradient. */
+ROW_LOOP(prelu_backward) {
+    const Py_ssize_t columns = args->columns;
+    for (Py_ssize_t row = start; row < stop; row++) {
+        const real *x = (const real *)args->x + row * columns;
+        const real *g = (const real *)args->g + row * columns;
+        const real weight = ((const real *)args->weight)[row % args->inner];
+        real *out = (real *)args->out + row * columns, part[BLOCK];
+        double sum = 0;
+        for (Py_ssize_t j = 0; j < columns; j += BLOCK) {
+            const Py_ssize_t count = columns - j < BLOCK ? columns - j : BLOCK;
+            LUCID_LOOP for (Py_ssize_t k = 0; k < count; k++) {
+                const int positive = x[j + k] > 0;
+                out[j + k] = positive ? g[j + k] : weight * g[j + k];
+                part[k] = positive ? 0 : x[j + k] * g[j + k];
+            }
+            sum += R(total)(part, count);
+        }
+        args->cells[row] = sum;
+    }
+}
 
 #endif

@@ -3,3 +3,4 @@
 from numpy cimport ndarray
 
 cdef ndarray contiguous(ndarray x, int type_number)
+cdef ndarray real_contiguous(x)

@@ -13,7 +13,8 @@ cimport numpy as cnp
 from libc.string cimport memcmp
 from numpy cimport ndarray
 
-from lucid._kernels.arrays cimport empty
+from lucid._kernels.arrays cimport empty, ready
+from lucid._kernels.loops cimport real_type
 from lucid._kernels.threads cimport parallel_for, task_t
 
 cnp.import_array()
@@ -103,6 +104,20 @@ cdef ndarray contiguous(ndarray x, int type_number):
     else:
         cnp.PyArray_CopyInto(out, x)
     return out
+
+
+cdef ndarray real_contiguous(x):
+    """`x`, or a C-contiguous copy in the nearest real type."""
+    cdef int kind = real_type(<ndarray>x) if type(x) is ndarray else -1
+    if kind >= 0:
+        return x if ready(<ndarray>x, cnp.PyArray_TYPE(<ndarray>x)) else contiguous(
+            x, cnp.PyArray_TYPE(<ndarray>x))
+    x = np.asarray(x)
+    if x.dtype.kind == "c":
+        raise TypeError(f"expected real numbers, got an array of {x.dtype}")
+    return np.array(
+        x, dtype=np.float32 if x.dtype in (np.float16, np.float32) else np.float64, order="C"
+    )
 
 
 def copy(ndarray x not None):

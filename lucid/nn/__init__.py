@@ -13,6 +13,7 @@ from lucid.nn.layers.embedding import *
 from lucid.nn.layers.linear import *
 from lucid.nn.layers.loss import *
 from lucid.nn.layers.normalization import *
+from lucid.nn.layers.padding import *
 from lucid.nn.layers.pooling import *
 from lucid.nn.layers.recurrent import *
 from lucid.nn.layers.resampling import *

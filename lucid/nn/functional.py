@@ -17,61 +17,53 @@ from lucid._core.op import TENSORS as T
 from lucid._core.tape import note_write, wrap
 from lucid._core.tensor import Tensor
 from lucid.errors import ShapeError
+from lucid.nn import (
+    functional_activation,
+    functional_conv,
+    functional_pool,
+    functional_resample,
+)
+from lucid.nn.functional_activation import *
 from lucid.nn.functional_conv import *
 from lucid.nn.functional_pool import *
 from lucid.nn.functional_resample import *
+from lucid.ops import embedding as embedding_ops
 from lucid.ops import neural
+from lucid.ops.activation import log_sigmoid
 from lucid.ops.attention import scaled_dot_product_attention
 from lucid.ops.creation import one_hot
-from lucid.ops.functions import sigmoid, softplus, tanh
-from lucid.ops.join import chunk, pad
+from lucid.ops.join import pad
 from lucid.ops.matrix import linear
-from lucid.ops.neural import gelu, log_sigmoid, log_softmax, softmax
-from lucid.ops.neural import hardswish as _hardswish
-from lucid.ops.neural import hardtanh as _hardtanh
-from lucid.ops.neural import leaky_relu as _leaky_relu
+from lucid.ops.neural import local_response_norm, log_softmax
 from lucid.ops.pointwise import clamp_min
-from lucid.ops.pointwise import relu as _relu
-from lucid.ops.random import _source
 from lucid.ops.shape import tensor_of
 
 __all__ = [
-    "alpha_dropout",
+    *functional_activation.__all__,
+    *functional_conv.__all__,
+    *functional_pool.__all__,
+    *functional_resample.__all__,
     "batch_norm",
     "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
-    "celu",
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
-    "dropout",
-    "dropout1d",
-    "dropout2d",
-    "dropout3d",
-    "elu",
     "embedding",
-    "feature_alpha_dropout",
+    "embedding_bag",
     "gaussian_nll_loss",
-    "gelu",
-    "glu",
     "group_norm",
-    "hardshrink",
-    "hardsigmoid",
-    "hardswish",
-    "hardtanh",
     "hinge_embedding_loss",
     "huber_loss",
     "instance_norm",
     "kl_div",
     "l1_loss",
     "layer_norm",
-    "leaky_relu",
     "linear",
+    "local_response_norm",
     "log_softmax",
-    "logsigmoid",
     "margin_ranking_loss",
-    "mish",
     "mse_loss",
     "nll_loss",
     "normalize",
@@ -79,364 +71,12 @@ __all__ = [
     "pad",
     "pairwise_distance",
     "poisson_nll_loss",
-    "prelu",
-    "relu",
-    "relu6",
     "rms_norm",
-    "rrelu",
     "scaled_dot_product_attention",
-    "selu",
-    "sigmoid",
-    "silu",
     "smooth_l1_loss",
     "soft_margin_loss",
-    "softmax",
-    "softmin",
-    "softplus",
-    "softshrink",
-    "softsign",
-    "tanh",
-    "tanhshrink",
-    "threshold",
     "triplet_margin_loss",
 ]
-
-
-# -------------------------------------------------------------------- activations
-
-
-def _overwrite(x: Tensor, out: Tensor) -> Tensor:
-    """``x`` itself, with the values of ``out``."""
-    x[...] = out
-    return x
-
-
-def relu(input: Tensor, inplace: bool = False) -> Tensor:
-    """Rectifier ``max(x, 0)``.
-
-    Example:
-        >>> lucid.nn.functional.relu(lucid.tensor([-1.0, 2.0]))
-        tensor([0., 2.])
-    """
-    return _overwrite(input, _relu(input)) if inplace else _relu(input)
-
-
-def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """``x`` where x > 0, else ``negative_slope * x``."""
-    if inplace:
-        return _overwrite(input, leaky_relu(T.clone(input), negative_slope))
-    return _leaky_relu(input, negative_slope)
-
-
-def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """``x`` where x > 0, else ``weight * x``, with one weight or one for each channel.
-
-    Args:
-        input: ``(N, C, ...)``.
-        weight: 0-d, ``(1,)`` or ``(C,)``.
-
-    Raises:
-        ShapeError: the number of weights is neither 1 nor C.
-    """
-    count = weight.numel()
-    channels = input.shape[1] if input.ndim > 1 else 1
-    if weight.ndim > 1 or count not in (1, channels):
-        raise ShapeError(
-            f"prelu: weight must have shape (1,) or ({channels},), a slope per channel of the "
-            f"input {input.shape}; got {weight.shape}"
-        )
-    if count > 1 and input.ndim > 1:
-        weight = T.reshape(weight, (1, -1, *[1] * (input.ndim - 2)))
-    elif weight.ndim and input.ndim == 0:
-        weight = T.reshape(weight, ())
-    return T.where(T.gt(input, 0.0), input, T.mul(weight, input))
-
-
-def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    r"""``x`` where x > 0, else :math:`\alpha (e^x - 1)`."""
-    if inplace:
-        return _overwrite(input, elu(T.clone(input), alpha))
-    return neural.elu(input, alpha)
-
-
-_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
-
-
-def selu(input: Tensor, inplace: bool = False) -> Tensor:
-    """:func:`elu` with the alpha and scale that keep mean 0 and variance 1.
-
-    Source: Klambauer et al. 2017, "Self-normalizing neural networks".
-    """
-    if inplace:
-        return _overwrite(input, selu(T.clone(input)))
-    return T.mul(neural.elu(input, _SELU_ALPHA), _SELU_SCALE)
-
-
-def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    r"""``x`` where x > 0, else :math:`\alpha (e^{x/\alpha} - 1)`."""
-    if alpha == 0:
-        raise ValueError("celu: alpha must not be 0")
-    if inplace:
-        return _overwrite(input, celu(T.clone(input), alpha))
-    return T.mul(neural.elu(T.div(input, alpha), 1.0), alpha)
-
-
-def silu(input: Tensor, inplace: bool = False) -> Tensor:
-    r"""Sigmoid linear unit :math:`x \, \sigma(x)`."""
-    if inplace:
-        return _overwrite(input, silu(T.clone(input)))
-    return neural.silu(input)
-
-
-def mish(input: Tensor, inplace: bool = False) -> Tensor:
-    r""":math:`x \tanh(\mathrm{softplus}(x))`.
-
-    Source: Misra 2019, "Mish: a self regularized non-monotonic activation function".
-    """
-    if inplace:
-        return _overwrite(input, mish(T.clone(input)))
-    return T.mul(input, tanh(softplus(input)))
-
-
-def logsigmoid(input: Tensor) -> Tensor:
-    """Logarithm of the sigmoid, without overflow."""
-    return log_sigmoid(input)
-
-
-def softsign(input: Tensor) -> Tensor:
-    """``x / (1 + |x|)``."""
-    return T.div(input, T.add(T.abs(input), 1.0))
-
-
-def softmin(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
-    """:func:`softmax` of ``-x``."""
-    return softmax(T.neg(input), dim, dtype)
-
-
-def hardtanh(
-    input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-) -> Tensor:
-    """``x`` limited to ``[min_val, max_val]``."""
-    if inplace:
-        return _overwrite(input, hardtanh(T.clone(input), min_val, max_val))
-    return _hardtanh(input, min_val, max_val)
-
-
-def relu6(input: Tensor, inplace: bool = False) -> Tensor:
-    """``x`` limited to ``[0, 6]``."""
-    if inplace:
-        return _overwrite(input, relu6(T.clone(input)))
-    return _hardtanh(input, 0.0, 6.0)
-
-
-def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
-    """Piecewise-linear sigmoid: ``clamp(x + 3, 0, 6) / 6``."""
-    if inplace:
-        return _overwrite(input, hardsigmoid(T.clone(input)))
-    return T.div(_hardtanh(T.add(input, 3.0), 0.0, 6.0), 6.0)
-
-
-def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
-    """``x * hardsigmoid(x)``."""
-    if inplace:
-        return _overwrite(input, hardswish(T.clone(input)))
-    return _hardswish(input)
-
-
-def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """``x``, or 0 where ``-lambd <= x <= lambd``."""
-    return T.where(T.le(T.abs(input), lambd), 0.0, input)
-
-
-def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """``x`` moved by ``lambd`` towards 0, and 0 where ``|x| <= lambd``."""
-    if lambd < 0:
-        raise ValueError(f"softshrink: lambd must not be negative; got {lambd}")
-    moved = T.where(T.gt(input, 0.0), T.sub(input, lambd), T.add(input, lambd))
-    return T.where(T.le(T.abs(input), lambd), 0.0, moved)
-
-
-def tanhshrink(input: Tensor) -> Tensor:
-    """``x - tanh(x)``."""
-    return T.sub(input, tanh(input))
-
-
-def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
-    """``x`` where x > threshold, else ``value``."""
-    x = T.clone(input) if inplace else input
-    out = T.where(T.le(x, threshold), value, x)
-    return _overwrite(input, out) if inplace else out
-
-
-def glu(input: Tensor, dim: int = -1) -> Tensor:
-    r"""Gated linear unit: the first half along ``dim`` times the sigmoid of the second.
-
-    Raises:
-        ShapeError: the dimension is odd.
-
-    Source: Dauphin et al. 2017, "Language modeling with gated convolutional networks".
-    """
-    if input.ndim == 0 or input.shape[dim] % 2:
-        raise ShapeError(f"glu: dimension {dim} must be even; the input has shape {input.shape}")
-    a, b = chunk(input, 2, dim)
-    return T.mul(a, sigmoid(b))
-
-
-def rrelu(
-    input: Tensor,
-    lower: float = 1 / 8,
-    upper: float = 1 / 3,
-    training: bool = False,
-    inplace: bool = False,
-    generator: Any = None,
-) -> Tensor:
-    """:func:`leaky_relu` with slopes drawn from ``[lower, upper)``; their mean in evaluation.
-
-    Source: Xu et al. 2015, "Empirical evaluation of rectified activations in convolutional
-    network".
-    """
-    if not training:
-        return leaky_relu(input, (lower + upper) / 2, inplace)
-    slopes = _source(generator, "rrelu").uniform(lower, upper, input.shape).astype(input.dtype)
-    slopes[input._data > 0] = 1
-    out = T.mul(input, wrap(slopes))
-    return _overwrite(input, out) if inplace else out
-
-
-# -------------------------------------------------------------------- dropout
-
-
-def _probability(p: float, caller: str) -> None:
-    if not 0 <= p <= 1:
-        raise ValueError(f"{caller}: p must be a probability in [0, 1]; got {p}")
-
-
-def _kept(shape: tuple[int, ...], p: float, generator: Any, caller: str) -> np.ndarray:
-    """Which elements stay: each with probability ``1 - p``."""
-    return _source(generator, caller).random(shape, np.float32) >= p
-
-
-def _dropped(x: Tensor, shape: tuple[int, ...], p: float, generator: Any, caller: str) -> Tensor:
-    factor = _kept(shape, p, generator, caller).astype(x.dtype)
-    if 0 < p < 1:
-        factor *= factor.dtype.type(1 / (1 - p))
-    return T.mul(x, wrap(factor))
-
-
-def dropout(
-    input: Tensor,
-    p: float = 0.5,
-    training: bool = True,
-    inplace: bool = False,
-    generator: Any = None,
-) -> Tensor:
-    """Sets each element to 0 with probability ``p`` and scales the others by ``1 / (1 - p)``.
-
-    Args:
-        input: any floating-point tensor.
-        p: in [0, 1].
-        training: without it, the input itself is returned.
-        inplace: overwrite the input.
-        generator: where the random numbers come from.
-
-    Raises:
-        ValueError: ``p`` is no probability.
-
-    Source: Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from
-    overfitting".
-    """
-    _probability(p, "dropout")
-    if not training or p == 0:
-        return input
-    out = _dropped(input, input.shape, p, generator, "dropout")
-    return _overwrite(input, out) if inplace else out
-
-
-def _channel_dropout(
-    input: Tensor,
-    p: float,
-    training: bool,
-    inplace: bool,
-    generator: Any,
-    dims: tuple[int, int],
-    caller: str,
-) -> Tensor:
-    """Dropout of whole channels; ``dims``: of an input without and with a batch dimension."""
-    _probability(p, caller)
-    if input.ndim not in dims:
-        raise ShapeError(
-            f"{caller}: input must have {dims[0]} or {dims[1]} dimensions; got shape {input.shape}"
-        )
-    if not training or p == 0:
-        return input
-    lead = 1 if input.ndim == dims[0] else 2
-    shape = (*input.shape[:lead], *[1] * (input.ndim - lead))
-    out = _dropped(input, shape, p, generator, caller)
-    return _overwrite(input, out) if inplace else out
-
-
-def dropout1d(
-    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False,
-    generator: Any = None,
-) -> Tensor:  # fmt: skip
-    """:func:`dropout` of whole channels of ``(N, C, L)`` or ``(C, L)``."""
-    return _channel_dropout(input, p, training, inplace, generator, (2, 3), "dropout1d")
-
-
-def dropout2d(
-    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False,
-    generator: Any = None,
-) -> Tensor:  # fmt: skip
-    """:func:`dropout` of whole channels of ``(N, C, H, W)`` or ``(C, H, W)``."""
-    return _channel_dropout(input, p, training, inplace, generator, (3, 4), "dropout2d")
-
-
-def dropout3d(
-    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False,
-    generator: Any = None,
-) -> Tensor:  # fmt: skip
-    """:func:`dropout` of whole channels of ``(N, C, D, H, W)`` or ``(C, D, H, W)``."""
-    return _channel_dropout(input, p, training, inplace, generator, (4, 5), "dropout3d")
-
-
-def _alpha_dropped(
-    x: Tensor, shape: tuple[int, ...], p: float, generator: Any, caller: str
-) -> Tensor:
-    if p == 1:
-        return T.mul(x, 0.0)
-    low = -_SELU_ALPHA * _SELU_SCALE  # what selu tends to
-    scale = ((1 - p) * (1 + p * low * low)) ** -0.5
-    kept = _kept(shape, p, generator, caller)
-    shift = np.where(kept, 0.0, low) * scale - scale * low * p
-    return T.add(T.mul(x, wrap((kept * scale).astype(x.dtype))), wrap(shift.astype(x.dtype)))
-
-
-def alpha_dropout(
-    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False,
-    generator: Any = None,
-) -> Tensor:  # fmt: skip
-    """Dropout that keeps the mean and variance of :func:`selu` activations.
-
-    Source: Klambauer et al. 2017, "Self-normalizing neural networks".
-    """
-    _probability(p, "alpha_dropout")
-    if not training or p == 0:
-        return input
-    out = _alpha_dropped(input, input.shape, p, generator, "alpha_dropout")
-    return _overwrite(input, out) if inplace else out
-
-
-def feature_alpha_dropout(
-    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False,
-    generator: Any = None,
-) -> Tensor:  # fmt: skip
-    """:func:`alpha_dropout` of whole channels: dimension 1."""
-    _probability(p, "feature_alpha_dropout")
-    if not training or p == 0:
-        return input
-    shape = (*input.shape[:2], *[1] * (input.ndim - 2))
-    out = _alpha_dropped(input, shape, p, generator, "feature_alpha_dropout")
-    return _overwrite(input, out) if inplace else out
 
 
 # -------------------------------------------------------------------- linear maps
@@ -495,33 +135,175 @@ def embedding(
         TypeError: ``input`` is not of an integer dtype.
         IndexError: there is no such row.
     """
-    if sparse:
-        raise NotImplementedError("embedding: sparse gradients are not available; use sparse=False")
-    index = input._data
-    if index.dtype.kind not in "iu":
-        raise TypeError(f"embedding: input must be of an integer dtype; got {index.dtype}")
-    rows = weight.shape[0]
-    if padding_idx is not None:
-        if not -rows <= padding_idx < rows:
-            raise ValueError(
-                f"embedding: padding_idx must be in [{-rows}, {rows - 1}]; got {padding_idx}"
-            )
-        padding_idx %= rows
+    _check_table(input, weight, sparse, "embedding")
+    rows, index = weight.shape[0], input._data
+    padding_idx = padding_row(padding_idx, rows, "embedding")
+    index = index.astype(np.int64)  # a copy: the gradient needs the indices of now
+    if max_norm is not None or scale_grad_by_freq:
+        embedding_ops.check_rows(index, rows, "embedding")
     if max_norm is not None:
         _limit_rows(weight, index, max_norm, norm_type)
-    index = index.astype(np.int64)  # a copy: the gradient needs the indices of now
-    out = neural.embedding(weight, index, padding_idx)
-    if not scale_grad_by_freq or not out.requires_grad:
-        return out
-    often = np.bincount(index.reshape(-1), minlength=rows)[index][..., None]
-    share = T.mul(out, wrap((1 / often).astype(out.dtype)))
-    return T.add(share, T.sub(out, share).detach())  # the value of out, the gradient of share
+    share = _share(index, weight) if scale_grad_by_freq else None
+    return embedding_ops.embedding(weight, index, padding_idx, share)
+
+
+def embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
+    """Sums, means or maxima of bags of rows of ``weight``, the rows themselves never stored.
+
+    Shapes: ``input (bags, n)``, or ``input (k,)`` with ``offsets (bags,)``;
+    ``weight (entries, size) -> (bags, size)``.
+
+    A bag without rows gives zeros. Of several largest elements the first gets the gradient of a
+    maximum; a NaN counts as the largest.
+
+    Args:
+        input: integers: the entries of each bag in a row, or those of all bags one after another.
+        weight: a row for each entry.
+        offsets: where in a 1-d ``input`` each bag starts; the first one at 0.
+        max_norm: first scale the rows used, in place, down to this norm.
+        norm_type: the order of that norm.
+        scale_grad_by_freq: divide each row's gradient by how often the entry occurs; not for "max".
+        mode: "sum", "mean" or "max".
+        sparse: not available.
+        per_sample_weights: of the shape of ``input``, a factor for each row; only for "sum".
+        include_last_offset: ``offsets`` has one more element, where the last bag ends.
+        padding_idx: an entry whose row counts for nothing and gets no gradient; may be negative.
+
+    Raises:
+        TypeError: ``input`` or ``offsets`` is not of an integer dtype, ``weight`` is not floating
+            point, or ``per_sample_weights`` is not of its dtype.
+        ShapeError: the shapes do not fit together.
+        ValueError: ``offsets`` does not start with 0, decreases or exceeds the length of ``input``.
+        IndexError: there is no such row.
+
+    Example:
+        >>> weight = lucid.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+        >>> entries, offsets = lucid.tensor([0, 2, 1]), lucid.tensor([0, 2])
+        >>> lucid.nn.functional.embedding_bag(entries, weight, offsets)
+        tensor([[3., 4.],
+                [3., 4.]])
+    """
+    _check_table(input, weight, sparse, "embedding_bag")
+    _check_bag_options(input, weight, mode, scale_grad_by_freq, per_sample_weights)
+    padding_idx = padding_row(padding_idx, weight.shape[0], "embedding_bag")
+    padding = -1 if padding_idx is None else padding_idx
+    bounds = _bounds(input, offsets, include_last_offset)
+    index = input._data.astype(np.int64).reshape(-1)  # a copy: the gradient needs those of now
+    if max_norm is not None or scale_grad_by_freq:
+        embedding_ops.check_bags(index, bounds, weight.shape[0])
+    if max_norm is not None:
+        _limit_rows(weight, index, max_norm, norm_type)
+    if mode == "max":
+        return embedding_ops.embedding_bag_maxima(weight, index, bounds, padding)
+    share = _share(index, weight) if scale_grad_by_freq else None
+    if per_sample_weights is not None and per_sample_weights.ndim == 2:
+        per_sample_weights = T.reshape(per_sample_weights, (-1,))
+    return embedding_ops.embedding_bag(
+        weight, per_sample_weights, index, bounds, mode == "mean", padding, share
+    )
+
+
+def _check_table(input: Tensor, weight: Tensor, sparse: bool, caller: str) -> None:
+    if sparse:
+        raise NotImplementedError(f"{caller}: sparse gradients are not available; use sparse=False")
+    if input.dtype.kind not in "iu":
+        raise TypeError(f"{caller}: input must be of an integer dtype; got {input.dtype}")
+    if weight.ndim != 2:
+        raise ShapeError(f"{caller}: weight must have 2 dimensions; got shape {weight.shape}")
+
+
+def check_bag_mode(mode: str, scale_grad_by_freq: bool, caller: str) -> None:
+    """Whether there is such a mode of bags, and the frequencies have a meaning in it."""
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError(f"{caller}: mode must be 'sum', 'mean' or 'max'; got {mode!r}")
+    if mode == "max" and scale_grad_by_freq:
+        raise ValueError(f"{caller}: scale_grad_by_freq must be False for mode 'max'")
+
+
+def _check_bag_options(
+    input: Tensor, weight: Tensor, mode: str, scale_grad_by_freq: bool, factor: Tensor | None
+) -> None:
+    if weight.dtype.kind != "f":
+        raise TypeError(f"embedding_bag: weight must be floating point; got {weight.dtype}")
+    check_bag_mode(mode, scale_grad_by_freq, "embedding_bag")
+    if factor is None:
+        return
+    if mode != "sum":
+        raise NotImplementedError(
+            f"embedding_bag: per_sample_weights must be None for any mode but 'sum'; got {mode!r}"
+        )
+    if factor.shape != input.shape:
+        raise ShapeError(
+            f"embedding_bag: per_sample_weights must have the shape {input.shape} of the input; "
+            f"got {factor.shape}"
+        )
+    if factor.dtype != weight.dtype:
+        raise TypeError(
+            f"embedding_bag: per_sample_weights must be of the dtype {weight.dtype} of weight; "
+            f"got {factor.dtype}"
+        )
+
+
+def _bounds(input: Tensor, offsets: Tensor | None, include_last_offset: bool) -> np.ndarray:
+    """Where each bag starts, and where the last one ends."""
+    if input.ndim == 2:
+        if offsets is not None:
+            raise ValueError("embedding_bag: offsets must be None for an input of 2 dimensions")
+        bags, size = input.shape
+        return np.arange(bags + 1) * size
+    if input.ndim != 1:
+        raise ShapeError(
+            f"embedding_bag: input must have 1 or 2 dimensions; got shape {input.shape}"
+        )
+    if offsets is None:
+        raise ValueError("embedding_bag: offsets must be given for an input of 1 dimension")
+    starts = offsets._data
+    if starts.dtype.kind not in "iu":
+        raise TypeError(f"embedding_bag: offsets must be of an integer dtype; got {starts.dtype}")
+    if starts.ndim != 1 or include_last_offset and not starts.size:
+        least = " and an element with include_last_offset" if include_last_offset else ""
+        raise ShapeError(
+            f"embedding_bag: offsets must have 1 dimension{least}; got shape {starts.shape}"
+        )
+    if include_last_offset:
+        return starts.astype(np.int64)
+    bounds = np.zeros(starts.size + 1, np.int64)
+    bounds[:-1] = starts
+    bounds[-1] = input.shape[0] if starts.size else 0
+    return bounds
+
+
+def padding_row(padding_idx: int | None, rows: int, caller: str) -> int | None:
+    """``padding_idx``, from 0 on."""
+    if padding_idx is None:
+        return None
+    if not -rows <= padding_idx < rows:
+        raise ValueError(
+            f"{caller}: padding_idx must be in [{-rows}, {rows - 1}]; got {padding_idx}"
+        )
+    return padding_idx % rows
+
+
+def _share(index: np.ndarray, weight: Tensor) -> np.ndarray:
+    """What scale_grad_by_freq multiplies gradients by: 1 / how often each index occurs."""
+    return np.asarray((1 / np.bincount(index.reshape(-1))[index]).astype(weight.dtype))
 
 
 def _limit_rows(weight: Tensor, index: np.ndarray, max_norm: float, norm_type: float) -> None:
+    """Scales the rows of ``weight`` used, in place, down to a norm of ``max_norm``."""
     used = np.unique(index)
-    if used.size and not (used[0] >= 0 and used[-1] < weight.shape[0]):
-        return  # the error comes with the look-up
     rows = weight._data[used]
     norms = np.linalg.norm(rows.astype(np.float64), norm_type, axis=1)
     large = norms > max_norm
@@ -853,9 +635,7 @@ def smooth_l1_loss(
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
     _pair(input, target, "smooth_l1_loss")
-    size = T.abs(T.sub(input, target))
-    near = T.mul(T.mul(size, size), 0.5 / beta)
-    loss = T.where(T.lt(size, beta), near, T.sub(size, 0.5 * beta))
+    loss = neural.huber(T.sub(input, target), beta, 1 / beta)
     return _reduced(loss, reduction, "smooth_l1_loss")
 
 
@@ -875,9 +655,7 @@ def huber_loss(
     if not delta > 0:
         raise ValueError(f"huber_loss: delta must be positive; got {delta}")
     _pair(input, target, "huber_loss")
-    size = T.abs(T.sub(input, target))
-    far = T.mul(T.sub(size, 0.5 * delta), delta)
-    loss = T.where(T.lt(size, delta), T.mul(T.mul(size, size), 0.5), far)
+    loss = neural.huber(T.sub(input, target), delta, 1.0)
     # PyTorch's mean is not a weighted one here.
     return _reduced(loss if weight is None else T.mul(loss, weight), reduction, "huber_loss")
 

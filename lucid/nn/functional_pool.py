@@ -14,6 +14,7 @@ from lucid.errors import ShapeError
 from lucid.nn.functional_conv import batched, per_axis
 from lucid.ops import pooling as ops
 from lucid.ops.pointwise import relu
+from lucid.ops.resampling import resample_along
 from lucid.ops.shape import reshape, tensor_of
 
 __all__: list[str] = []
@@ -209,15 +210,11 @@ def _adaptive_mean(x: Tensor, dim: int, count: int) -> Tensor:
         return T.mean(reshape(x, shape), dim + 1, False, None)
     windows = np.arange(count)
     start, end = windows * n // count, -(-(windows + 1) * n // count)
-    length = (end - start).reshape(-1, *(1,) * (x.ndim - dim - 1))
-    total: Any = None
-    for t in range(int(length.max())):
-        index = np.minimum(start + t, end - 1)
-        term = T.getitem(x, (*(slice(None),) * dim, index))
-        if (length <= t).any():
-            term = T.where(wrap(length > t), term, 0.0)
-        total = term if total is None else T.add(total, term)
-    return T.div(total, wrap(length.astype(x.dtype)))
+    length = end - start
+    taps = np.arange(length.max()).reshape(-1, 1) if count else windows.reshape(-1, 1)
+    # A window without the last taps counts its last element again, in as many shares.
+    share = np.where(taps < length - 1, 1.0, 1 / (len(taps) - length + 1))
+    return resample_along(x, dim, np.minimum(start + taps, end - 1), share / length)
 
 
 def _adaptive_max(ndim: int, x: Any, output_size: Any, return_indices: bool) -> Any:

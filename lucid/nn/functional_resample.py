@@ -1,14 +1,17 @@
 """Resampling: interpolation, rearranged pixels, sampling along a grid.
 
-All of it is composed of recorded operations. Interpolation is separable: along each axis an output
-is a weighted sum of a few inputs, whose places and weights depend on the sizes alone.
+Interpolation is separable: along each axis an output is a weighted sum of a few inputs, whose
+places and weights depend on the sizes alone. Along a grid they depend on the grid, and so have
+gradients.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +21,7 @@ from lucid._core.tape import wrap
 from lucid._core.tensor import Tensor
 from lucid.errors import ShapeError
 from lucid.nn.functional_pool import _adaptive_avg
-from lucid.ops.pooling import take_places
+from lucid.ops.resampling import resample, resample_along
 from lucid.ops.shape import permute, reshape, tensor_of
 
 __all__ = [
@@ -31,8 +34,8 @@ __all__ = [
     "upsample",
 ]
 
-Taps = list[tuple[np.ndarray, np.ndarray | None]]
-"""For each term of an output: the place of the input, and its weight (None: 1)."""
+Taps = tuple[np.ndarray, np.ndarray | None]
+"""The places of the inputs (terms, outputs) that make an output, and their weights or None."""
 
 MODES = {
     "nearest": (1, 2, 3), "nearest-exact": (1, 2, 3), "area": (1, 2, 3), "linear": (1,),
@@ -46,7 +49,7 @@ MODES = {
 def _nearest(n: int, size: int, scale: float | None, offset: float) -> Taps:
     step = np.float32(1 / scale) if scale else np.float32(n) / np.float32(size)
     at = np.floor((np.arange(size, dtype=np.float32) + np.float32(offset)) * step)
-    return [(np.minimum(at.astype(np.int64), n - 1), None)]
+    return np.minimum(at.astype(np.int64), n - 1)[None], None
 
 
 def _coordinates(n: int, size: int, scale: float | None, align: bool, dtype: Any) -> np.ndarray:
@@ -61,7 +64,7 @@ def _linear(n: int, size: int, scale: float | None, align: bool, dtype: Any) -> 
     at = np.maximum(_coordinates(n, size, scale, align, dtype), 0)
     low = np.minimum(at.astype(np.int64), n - 1)
     part = np.clip(at - low, 0, 1).astype(dtype)
-    return [(low, 1 - part), (np.minimum(low + 1, n - 1), part)]
+    return np.stack([low, np.minimum(low + 1, n - 1)]), np.stack([1 - part, part])
 
 
 def _cubic_weights(t: Any) -> list[Any]:
@@ -81,21 +84,7 @@ def _cubic(n: int, size: int, scale: float | None, align: bool, dtype: Any) -> T
     at = _coordinates(n, size, scale, align, dtype)
     low = np.floor(at)
     places = [np.clip(low.astype(np.int64) + i, 0, n - 1) for i in (-1, 0, 1, 2)]
-    return [
-        (p, np.asarray(w).astype(dtype))
-        for p, w in zip(places, _cubic_weights(at - low), strict=True)
-    ]
-
-
-def _resample(x: Tensor, dim: int, taps: Taps) -> Tensor:
-    total: Any = None
-    for index, weight in taps:
-        term = T.getitem(x, (*(slice(None),) * dim, index))
-        if weight is not None:
-            column = weight.reshape(-1, *(1,) * (x.ndim - dim - 1)).astype(x.dtype)
-            term = T.mul(term, wrap(column))
-        total = term if total is None else T.add(total, term)
-    return total
+    return np.stack(places), np.stack(_cubic_weights(at - low))
 
 
 def interpolate(
@@ -168,7 +157,8 @@ def interpolate(
         return _adaptive_avg(axes, input, tuple(sizes))
     align, dtype = bool(align_corners), input.dtype.type if input.dtype.itemsize > 2 else np.float32
     out = input
-    for i in range(axes):
+    # What shrinks first leaves less to do.
+    for i in sorted(range(axes), key=lambda i: sizes[i] / shape[i + 2]):
         n, wanted, scale = shape[i + 2], sizes[i], scales[i]
         if mode == "nearest":
             taps = _nearest(n, wanted, scale, 0.0)
@@ -176,7 +166,7 @@ def interpolate(
             taps = _nearest(n, wanted, scale, 0.5)
         else:
             taps = (_cubic if mode == "bicubic" else _linear)(n, wanted, scale, align, dtype)
-        out = _resample(out, i + 2, taps)
+        out = resample_along(out, i + 2, *taps)
     return out
 
 
@@ -290,15 +280,14 @@ def _bounded(at: Tensor, n: int, padding_mode: str, align: bool) -> Tensor:
     return at if padding_mode == "zeros" else T.clamp(at, 0.0, float(n - 1))
 
 
-def _flat_index(places: list[np.ndarray], size: tuple[int, ...], channels: int) -> np.ndarray:
-    """Flat places ``(N, C, ...)`` from one array per axis; -1 for what lies outside."""
+def _flat_places(places: Sequence[np.ndarray], size: tuple[int, ...]) -> np.ndarray:
+    """Flat places ``(N, count)`` from one array per axis; -1 for what lies outside."""
     index = np.zeros(places[0].shape, np.int64)
     inside = np.ones(places[0].shape, bool)
     for at, n in zip(places, size, strict=True):
         inside &= (at >= 0) & (at <= n - 1)
         index = index * n + np.where(inside, at, 0).astype(np.int64)
-    index = np.where(inside, index, -1)[:, None]
-    return np.ascontiguousarray(np.broadcast_to(index, (len(index), channels, *index.shape[2:])))
+    return np.where(inside, index, -1).reshape(len(index), math.prod(index.shape[1:]))
 
 
 def grid_sample(
@@ -351,30 +340,27 @@ def grid_sample(
             at.append(T.div(T.sub(T.mul(T.add(place, 1.0), float(n)), 1.0), 2.0))
     if mode != "bicubic":
         at = [_bounded(a, n, padding_mode, align) for a, n in zip(at, size, strict=True)]
+    count = (shape[0], math.prod(shape[1:-1]))
     if mode == "nearest":
-        return take_places(
-            input, _flat_index([np.rint(a._data) for a in at], size, x_shape[1]), axes
-        )
-    low = [np.floor(a._data) for a in at]
-    parts = [T.sub(a, wrap(start)) for a, start in zip(at, low, strict=True)]
-    if mode == "bilinear":
-        terms = [[(i, 1.0 - t), (i + 1, t)] for i, t in zip(low, parts, strict=True)]
+        places, weight = [_flat_places([np.rint(a._data) for a in at], size)], None
     else:
-        terms = [
-            [
-                (_bounded(wrap(start + i), n, padding_mode, align)._data, w)
-                for i, w in zip((-1, 0, 1, 2), _cubic_weights(t), strict=True)
+        low = [np.floor(a._data) for a in at]
+        parts = [T.sub(a, wrap(start)) for a, start in zip(at, low, strict=True)]
+        if mode == "bilinear":
+            terms = [[(i, 1.0 - t), (i + 1, t)] for i, t in zip(low, parts, strict=True)]
+        else:
+            terms = [
+                [
+                    (_bounded(wrap(start + i), n, padding_mode, align)._data, w)
+                    for i, w in zip((-1, 0, 1, 2), _cubic_weights(t), strict=True)
+                ]
+                for start, t, n in zip(low, parts, size, strict=True)
             ]
-            for start, t, n in zip(low, parts, size, strict=True)
-        ]
-    total: Any = None
-    for corner in itertools.product(*terms):
-        value = take_places(
-            input, _flat_index([place for place, _ in corner], size, x_shape[1]), axes
-        )
-        weight = corner[0][1]
-        for _, w in corner[1:]:
-            weight = T.mul(weight, w)
-        value = T.mul(value, T.unsqueeze(weight, 1))
-        total = value if total is None else T.add(total, value)
-    return total
+        corners = list(itertools.product(*terms))
+        places = [_flat_places([place for place, _ in corner], size) for corner in corners]
+        factors = [functools.reduce(T.mul, [w for _, w in corner]) for corner in corners]
+        weight = T.stack([reshape(w, count) for w in factors], 1)
+        weight = T.cast(weight, input.dtype) if weight.dtype is not input.dtype else weight
+    planes = reshape(input, (*x_shape[:2], math.prod(size), 1))
+    out = resample(planes, weight, np.stack(places, 1).astype(np.int32))
+    return reshape(out, (*x_shape[:2], *shape[1:-1]))

@@ -571,12 +571,13 @@ def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
     return B.softplus(x, beta, threshold)
 
 
-def _softplus_rule(F: Any, g: Any, x: Any, beta: float, threshold: float) -> Any:
+def _softplus_backward(F: Any, g: Any, x: Any, beta: float, threshold: float) -> Any:
     scaled = F.mul(x, beta)
     return F.where(F.gt(scaled, threshold), g, F.mul(g, F.sigmoid(scaled)))
 
 
-softplus.gradient(x=_softplus_rule)
+softplus.gradient(x=lambda F, g, x, beta, threshold: F.softplus_backward(g, x, beta, threshold))
+fused_rule("softplus_backward", B.softplus_backward, _softplus_backward)
 
 
 @binary(B.logaddexp, floating=True)

@@ -18,6 +18,7 @@ from lucid.ops._dims import one_dim, shape_of
 from lucid.ops.creation import meshgrid
 from lucid.ops.indexing import _index, getitem
 from lucid.ops.pointwise import clone
+from lucid.ops.resampling import resample_along
 from lucid.ops.shape import (
     array_of,
     atleast_1d,
@@ -596,7 +597,7 @@ def pad(x: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> Tenso
         raise ValueError(f"pad: value is for mode constant; got value={value!r} with {mode!r}")
     for dim, (before, after) in enumerate(borders):
         if before or after:
-            x = getitem(x, (slice(None),) * dim + (_border(shape[dim], before, after, mode, dim),))
+            x = resample_along(x, dim, _border(shape[dim], before, after, mode, dim)[None])
     return x
 
 

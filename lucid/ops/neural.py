@@ -1,4 +1,4 @@
-"""Operations of neural networks: activations, soft maxima, losses, embedding."""
+"""Operations of neural networks: soft maxima, losses, normalisation."""
 
 from __future__ import annotations
 
@@ -255,230 +255,17 @@ def _target_distribution(
 fused_rule("cross_entropy_backward", _cross_entropy_backward, _cross_entropy_backward_composed)
 
 
-# -------------------------------------------------------------------- activations
+# -------------------------------------------------------------------- robust losses
 
 
-@operation(1)
-def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
-    """Rectifier with a slope for negative numbers: ``x`` where x > 0, else ``negative_slope * x``.
-
-    Example:
-        >>> lucid.nn.functional.leaky_relu(lucid.tensor([-1.0, 2.0]), 0.5)
-        tensor([-0.5,  2. ])
-    """
-    _real(x, "leaky_relu")
-    return B.leaky_relu(x, negative_slope)
+@operation(1, floating=True)
+def huber(x: Array, delta: float, scale: float) -> Array:
+    """``scale`` times ``x^2 / 2`` where |x| < delta, else ``delta * (|x| - delta / 2)``."""
+    _real(x, "huber")
+    return B.huber(x, delta, scale)
 
 
-leaky_relu.gradient(x=lambda F, g, x, negative_slope: F.leaky_relu_backward(g, x, negative_slope))
-fused_rule(
-    "leaky_relu_backward",
-    B.leaky_relu_backward,
-    lambda F, g, x, negative_slope: F.where(F.gt(x, 0.0), g, F.mul(g, negative_slope)),
-)
-
-
-@operation(1)
-def elu(x: Array, alpha: float = 1.0) -> Array:
-    r"""``x`` where x > 0, else :math:`\alpha (e^x - 1)`.
-
-    Source: Clevert, Unterthiner & Hochreiter 2016, "Fast and accurate deep network learning by
-    exponential linear units".
-
-    Example:
-        >>> lucid.nn.functional.elu(lucid.tensor([-1.0, 2.0]))
-        tensor([-0.6321,  2.    ])
-    """
-    _real(x, "elu")
-    return B.elu(x, alpha)
-
-
-elu.gradient(
-    x=lambda F, g, x, alpha: F.where(
-        F.gt(x, 0.0), g, F.mul(F.mul(g, alpha), F.exp(F.minimum(x, 0.0)))
-    )
-)
-
-
-@operation(1)
-def silu(x: Array) -> Array:
-    r"""Sigmoid linear unit :math:`x \, \sigma(x)`, also called swish.
-
-    Example:
-        >>> lucid.nn.functional.silu(lucid.tensor([0.0, 2.0]))
-        tensor([0.    , 1.7616])
-    """
-    _real(x, "silu")
-    return B.silu(x)
-
-
-def _silu_backward(F: Any, g: Any, x: Any) -> Any:
-    s = F.sigmoid(x)
-    return F.mul(g, F.mul(s, F.add(F.mul(x, F.sub(1.0, s)), 1.0)))
-
-
-silu.gradient(x=lambda F, g, x: F.silu_backward(g, x))
-fused_rule("silu_backward", B.silu_backward, _silu_backward)
-
-
-@operation(1)
-def gelu(x: Array, approximate: str = "none") -> Array:
-    r"""Gaussian error linear unit :math:`x \, \Phi(x)`, Φ the normal distribution function.
-
-    Args:
-        x: a floating-point tensor.
-        approximate: "none", or "tanh" for
-            :math:`x/2 \, (1 + \tanh(\sqrt{2/\pi} (x + 0.044715 x^3)))`.
-
-    Source: Hendrycks & Gimpel 2016, "Gaussian error linear units".
-
-    Example:
-        >>> lucid.nn.functional.gelu(lucid.tensor([0.0, 2.0]))
-        tensor([0.    , 1.9545])
-    """
-    _real(x, "gelu")
-    if approximate == "none":
-        return B.gelu(x)
-    if approximate != "tanh":
-        raise ValueError(f"gelu: approximate must be 'none' or 'tanh'; got {approximate!r}")
-    return B.gelu_tanh(x)
-
-
-def _gelu_backward(F: Any, g: Any, x: Any) -> Any:
-    chance = F.mul(F.add(F.erf(F.mul(x, 0.5**0.5)), 1.0), 0.5)
-    density = F.mul(F.exp(F.mul(F.mul(x, x), -0.5)), (2 * np.pi) ** -0.5)
-    return F.mul(g, F.add(chance, F.mul(x, density)))
-
-
-def _gelu_tanh_backward(F: Any, g: Any, x: Any) -> Any:
-    scale, cubic = (2 / np.pi) ** 0.5, 0.044715
-    squared = F.mul(x, x)
-    t = F.tanh(F.mul(F.mul(x, F.add(F.mul(squared, cubic), 1.0)), scale))
-    inner = F.mul(F.add(F.mul(squared, 3 * cubic), 1.0), scale)
-    slope = F.mul(F.mul(x, F.sub(1.0, F.mul(t, t))), F.mul(inner, 0.5))
-    return F.mul(g, F.add(F.mul(F.add(t, 1.0), 0.5), slope))
-
-
-gelu.gradient(
-    x=lambda F, g, x, approximate: (
-        F.gelu_backward(g, x) if approximate == "none" else F.gelu_tanh_backward(g, x)
-    )
-)
-fused_rule("gelu_backward", B.gelu_backward, _gelu_backward)
-fused_rule("gelu_tanh_backward", B.gelu_tanh_backward, _gelu_tanh_backward)
-
-
-@operation(1)
-def log_sigmoid(x: Array) -> Array:
-    r"""Logarithm of the sigmoid, :math:`-\log(1 + e^{-x})`, without overflow.
-
-    Example:
-        >>> lucid.nn.functional.logsigmoid(lucid.tensor([0.0, -100.0]))
-        tensor([  -0.6931, -100.    ])
-    """
-    _real(x, "log_sigmoid")
-    return B.sub(B.minimum(x, 0.0), B.log1p(B.exp(B.neg(B.abs(x)))))
-
-
-log_sigmoid.gradient(x=lambda F, g, x: F.mul(g, F.sigmoid(F.neg(x))))
-
-
-@operation(1)
-def hardtanh(x: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array:
-    """``x`` limited to ``[min_val, max_val]``; no gradient flows at the limits and beyond.
-
-    Example:
-        >>> lucid.nn.functional.hardtanh(lucid.tensor([-2.0, 0.5]))
-        tensor([-1. ,  0.5])
-    """
-    if min_val > max_val:
-        raise ValueError(f"hardtanh: min_val must not exceed max_val; got {min_val} and {max_val}")
-    return B.minimum(B.maximum(x, min_val), max_val)
-
-
-hardtanh.gradient(
-    x=lambda F, g, x, min_val, max_val: F.where(
-        F.logical_and(F.gt(x, min_val), F.lt(x, max_val)), g, 0.0
-    )
-)
-
-
-@operation(1)
-def hardswish(x: Array) -> Array:
-    """Piecewise-linear :func:`silu`: ``x * clamp(x + 3, 0, 6) / 6``.
-
-    Source: Howard et al. 2019, "Searching for MobileNetV3".
-
-    Example:
-        >>> lucid.nn.functional.hardswish(lucid.tensor([-4.0, 1.0]))
-        tensor([-0.    ,  0.6667])
-    """
-    _real(x, "hardswish")
-    return B.mul(x, B.div(B.minimum(B.maximum(B.add(x, 3.0), 0.0), 6.0), 6.0))
-
-
-hardswish.gradient(
-    x=lambda F, g, x: F.where(
-        F.le(x, -3.0),
-        0.0,
-        F.where(F.ge(x, 3.0), g, F.mul(g, F.add(F.mul(x, 1 / 3), 0.5))),
-    )
-)
-
-
-# -------------------------------------------------------------------- embedding
-
-
-@operation(1)
-def embedding(weight: Array, index: Any, padding_idx: int | None = None) -> Array:
-    """Rows of ``weight``: the core of :func:`lucid.nn.functional.embedding`.
-
-    Args:
-        weight: a matrix with a row for each entry.
-        index: an array of row numbers, of any shape; it becomes the leading shape of the result.
-        padding_idx: a row that gets no gradient.
-
-    Raises:
-        IndexError: there is no such row.
-    """
-    if weight.ndim != 2:
-        raise ShapeError(f"embedding: weight must have 2 dimensions; got shape {weight.shape}")
-    try:
-        return B.take_rows(weight, index)
-    except IndexError:
-        rows = weight.shape[0]
-        wrong = index[(index < 0) | (index >= rows)].flat[0]
-        raise IndexError(f"embedding: index must be in [0, {rows - 1}]; got {wrong}") from None
-
-
-embedding.gradient(
-    weight=lambda F, g, weight_shape, index, padding_idx: F.embedding_backward(
-        g, index, weight_shape[0], padding_idx
-    )
-)
-
-
-@operation(1)
-def embedding_backward(g: Array, index: Any, rows: int, padding_idx: int | None) -> Array:
-    """Gradient of :func:`embedding`: the rows of ``g`` added up where ``index`` says."""
-    out = B.zeros((rows, g.shape[-1]), g.dtype)
-    B.add_rows(
-        out,
-        np.ascontiguousarray(index).reshape(-1),
-        np.ascontiguousarray(g).reshape(-1, g.shape[-1]),
-    )
-    if padding_idx is not None:
-        out[padding_idx] = 0
-    return out
-
-
-embedding_backward.gradient(
-    g=lambda F, g, index, padding_idx: (
-        F.embedding(g, index, None)
-        if padding_idx is None
-        else F.mul(F.embedding(g, index, None), (index != padding_idx)[..., None].astype(g.dtype))
-    )
-)
+huber.gradient(x=lambda F, g, x, delta, scale: F.mul(g, F.mul(F.hardtanh(x, -delta, delta), scale)))
 
 
 # -------------------------------------------------------------------- negative log-likelihood
@@ -837,6 +624,84 @@ def _rms_norm_backward_composed(
 
 
 fused_rule("rms_norm_backward", _rms_norm_backward, _rms_norm_backward_composed)
+
+
+@operation(1)
+def local_response_norm(
+    x: Array, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Array:
+    r"""Divides each element by a power of the squares around it, summed over nearby channels.
+
+    .. math::
+        y_c = x_c \Big/ \Big(k + \frac{\alpha}{n} \sum_{i = c - \lfloor n / 2 \rfloor}
+        ^{c + \lfloor (n - 1) / 2 \rfloor} x_i^2\Big)^\beta,
+
+    where n is ``size``, and channels that do not exist count as 0.
+
+    Shapes: ``(N, C, ...) -> (N, C, ...)``.
+
+    Args:
+        x: channels are dimension 1; there may be none after it.
+        size: of the window, in channels.
+        alpha: a factor of the mean of the window's squares.
+        beta: the power.
+        k: added to the mean.
+
+    Raises:
+        ShapeError: ``x`` has no dimension 1.
+        TypeError: ``x`` is not floating point, or ``size`` no integer.
+        ValueError: ``size`` is less than 1.
+
+    Source: Krizhevsky, Sutskever & Hinton 2012, "ImageNet classification with deep convolutional
+    neural networks".
+
+    Example:
+        >>> x = lucid.tensor([[1.0, 2.0, 2.0]])
+        >>> lucid.nn.functional.local_response_norm(x, size=2, alpha=2.0, beta=0.5, k=4.0)
+        tensor([[0.4472, 0.6667, 0.5774]])
+    """
+    if x.ndim < 2:
+        raise ShapeError(f"local_response_norm: x must have shape (N, C, ...); got {x.shape}")
+    _real(x, "local_response_norm")
+    if not isinstance(size, (int, np.integer)):
+        raise TypeError(f"local_response_norm: size must be an integer; got {size!r}")
+    if size < 1:
+        raise ValueError(f"local_response_norm: size must be at least 1; got {size}")
+    return B.local_response_norm(x, size, alpha, beta, k)
+
+
+local_response_norm.gradient(
+    x=lambda F, g, x, size, alpha, beta, k: F.local_response_norm_backward(
+        g, x, size, alpha, beta, k
+    )
+)
+
+
+def _local_response_norm_backward_composed(
+    F: Any, g: Any, x: Any, size: int, alpha: float, beta: float, k: float
+) -> Any:
+    planes = (*x.shape[:2], math.prod(x.shape[2:]))
+    reach = max(planes[1] - 1, 0)
+    before, after = min(size // 2, reach), min((size - 1) // 2, reach)
+
+    def sums(values: Any, before_each: int) -> Any:
+        kernel = (before + 1 + after, 1)
+        windows = (planes[1:], kernel, (1, 1), (before_each, 0), True, 1.0)
+        return F.reshape(F.avg_pool(F.reshape(values, planes), *windows), x.shape)
+
+    divisor = F.add(F.mul(sums(F.mul(x, x), before), alpha / size), k)
+    direct = F.mul(g, F.pow(divisor, -beta))
+    if not beta:
+        return direct
+    inner = sums(F.div(F.mul(direct, x), divisor), after)
+    return F.sub(direct, F.mul(F.mul(x, inner), 2 * alpha * beta / size))
+
+
+fused_rule(
+    "local_response_norm_backward",
+    B.local_response_norm_backward,
+    _local_response_norm_backward_composed,
+)
 
 
 # -------------------------------------------------------------------- hooks

@@ -34,7 +34,14 @@ UNARY = {
     "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
     "elu": lambda x: np.where(x > 0, x, np.expm1(x)),
     "softplus": lambda x: np.logaddexp(0, x), "silu": lambda x: x * sigmoid(x),
-    "gelu": gelu, "gelu_tanh": gelu_tanh,
+    "gelu": gelu, "gelu_tanh": gelu_tanh, "hardtanh": lambda x: np.clip(x, -1, 1),
+    "hardsigmoid": lambda x: np.clip(x / 6 + 0.5, 0, 1),
+    "hardswish": lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
+    "hardshrink": lambda x: np.where(np.abs(x) <= 0.5, 0, x),
+    "softshrink": lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.5, 0),
+    "softsign": lambda x: x / (1 + np.abs(x)), "tanhshrink": lambda x: x - np.tanh(x),
+    "log_sigmoid": lambda x: -np.logaddexp(0, -x),
+    "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
 }  # fmt: skip
 POSITIVE = {"sqrt", "rsqrt", "log", "log2", "log10", "log1p"}
 BINARY = {
@@ -221,6 +228,12 @@ def derivative(function, x, h=1e-5):
 
 
 GRADIENTS = {  # gradient kernel: the function, and whether it wants the output
+    **{
+        f"{name}_backward": (UNARY[name], False)
+        for name in ("hardtanh", "hardsigmoid", "hardswish", "softsign", "tanhshrink", "elu",
+                     "softplus", "log_sigmoid", "mish")
+    },
+    "shrink_backward": (UNARY["softshrink"], False),
     "relu_backward": (UNARY["relu"], True), "tanh_backward": (np.tanh, True),
     "sigmoid_backward": (sigmoid, True), "leaky_relu_backward": (UNARY["leaky_relu"], False),
     "silu_backward": (UNARY["silu"], False), "gelu_backward": (gelu, False),
@@ -256,10 +269,122 @@ def test_gelu_keeps_its_precision_in_the_left_tail(dtype):
     np.testing.assert_allclose(pointwise.gelu(x), expected, rtol=200 * np.finfo(dtype).eps)
 
 
-def test_softplus_parameters():
+@pytest.mark.parametrize("dtype", REALS)
+def test_tanhshrink_does_not_cancel(dtype):
+    mpmath = pytest.importorskip("mpmath")
+    random = np.random.default_rng(0)
+    x = np.concatenate([random.uniform(-3, 3, 1000), 10.0 ** random.uniform(-10, 2, 300)])
+    x = x.astype(dtype)
+    with mpmath.workprec(200):
+        truth = [mpmath.mpf(v) - mpmath.tanh(v) for v in x.tolist()]
+        errors = [
+            abs(t - v) / float(np.spacing(np.abs(dtype(float(t)))))
+            for t, v in zip(truth, pointwise.tanhshrink(x).tolist(), strict=True)
+        ]
+    assert max(errors) <= 4
+
+
+def test_parameters():
     x = np.linspace(-5, 5, 41)
-    expected = np.where(2 * x > 6, x, np.log1p(np.exp(2 * x)) / 2)
-    np.testing.assert_allclose(pointwise.softplus(x, 2.0, 6.0), expected, rtol=1e-14)
+    g = np.linspace(1, 2, 41)
+    scaled = np.where(2 * x > 6, x, np.log1p(np.exp(2 * x)) / 2)
+    for out, expected in (
+        (pointwise.softplus(x, 2.0, 6.0), scaled),
+        (pointwise.softplus_backward(g, x, 2.0, 6.0), g * np.where(2 * x > 6, 1, sigmoid(2 * x))),
+        (pointwise.elu(x, 0.5, 3.0, 2.0), np.where(x > 0, 3 * x, 1.5 * np.expm1(2 * x))),
+        (pointwise.elu_backward(g, x, 0.5, 3.0, 2.0), g * np.where(x > 0, 3, 3 * np.exp(2 * x))),
+        (pointwise.threshold(x, 1.0, -7.0), np.where(x > 1, x, -7)),
+        (pointwise.threshold_backward(g, x, 1.0), np.where(x > 1, g, 0)),
+        (pointwise.hardtanh(x, -2.0, 3.0), np.clip(x, -2, 3)),
+        (pointwise.hardtanh_backward(g, x, -2.0, 3.0), np.where((x > -2) & (x < 3), g, 0)),
+        (pointwise.hardshrink(x, 2.0), np.where(np.abs(x) > 2, x, 0)),
+        (pointwise.softshrink(x, 2.0), np.where(np.abs(x) > 2, x - 2 * np.sign(x), 0)),
+        (pointwise.shrink_backward(g, x, 2.0), np.where(np.abs(x) > 2, g, 0)),
+    ):
+        np.testing.assert_allclose(out, expected, rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", sorted(UNARY.keys() - POSITIVE - {"rsqrt", "reciprocal"}))
+def test_nan_stays_nan(name):
+    assert np.isnan(getattr(pointwise, name)(np.full(19, np.nan))).all()
+
+
+HALVES = [((2,), 0), ((4, 6), 0), ((4, 6), 1), ((3, 4, 7), 1), ((2, 0), 1), ((0, 2), 1),
+          ((600, 100), 0), ((600, 100), 1), ((2, 70_001), 0)]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [*REALS, np.float16])
+@pytest.mark.parametrize(("shape", "dim"), HALVES)
+def test_glu(shape, dim, dtype):
+    x = values(shape, dtype)
+    a, b = (half.astype(np.float64) for half in np.split(x, 2, dim))
+    g = values(a.shape, dtype, 1)
+    parts = [g * sigmoid(b), g * a * sigmoid(b) * (1 - sigmoid(b))]
+    limits = close(dtype)
+    for given in (x, np.asfortranarray(x), np.repeat(x, 2, -1)[..., ::2]):
+        out, back = pointwise.glu(given, dim), pointwise.glu_backward(g, given, dim)
+        assert out.dtype == back.dtype == dtype
+        np.testing.assert_allclose(out, a * sigmoid(b), **limits)
+        np.testing.assert_allclose(back, np.concatenate(parts, dim), **limits)
+    with pytest.raises(ValueError, match="shape"):
+        pointwise.glu_backward(g[..., None], x, dim)
+
+
+def test_glu_wants_halves():
+    with pytest.raises(ValueError, match="no halves"):
+        pointwise.glu(np.ones((2, 3)), 1)
+
+
+# The draws of a seed are part of what a program can rely on: they must not change.
+KEPT = [1, 1, 1, 1, 0, 0, 1, 1, 0, 1, 1, 1, 1, 0, 1, 1]
+
+
+@pytest.mark.parametrize("dtype", [*REALS, np.float16])
+def test_dropout_draws_by_place(dtype):
+    x = values((37, 50), dtype)
+    keep = pointwise.dropout(np.ones(x.shape), 0.3, 5) != 0
+    np.testing.assert_array_equal(keep.ravel()[:16], KEPT)
+    expected = np.where(keep, x.astype(np.float64) * 2 + 0.5, -3)
+    for given in (x, np.asfortranarray(x), np.repeat(x, 2, 1)[:, ::2]):
+        out = pointwise.dropout(given, 0.3, 5, 1, 2.0, 0.5, -3.0)
+        assert out.dtype == dtype
+        np.testing.assert_allclose(out, expected, **close(dtype))
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (3, 0), (7, 3)])
+def test_dropout_shapes(shape):
+    assert pointwise.dropout(np.ones(shape), 0.5, 1).shape == shape
+    assert pointwise.rrelu(np.ones(shape), np.ones(shape), 0.1, 0.2, 1).shape == shape
+
+
+def test_dropout_frequency_and_independence():
+    for seed in (0, 1, 2**63 - 1):
+        keep = pointwise.dropout(np.ones(1_000_000, np.float32), 0.3, seed)
+        # Five standard deviations.
+        assert abs(keep.mean() - 0.7) < 5 * (0.21 / 1e6) ** 0.5
+        assert abs((keep[1:] * keep[:-1]).mean() - 0.49) < 5 * (0.25 / 1e6) ** 0.5
+    one, other = (pointwise.dropout(np.ones(1_000_000), 0.5, seed) for seed in (3, 4))
+    assert abs((one * other).mean() - 0.25) < 5 * (0.1875 / 1e6) ** 0.5
+
+
+@pytest.mark.parametrize("group", [2, 7, 50, 100_000])
+def test_dropout_of_groups(group):
+    singles = pointwise.dropout(np.ones(300_000 // group + 1), 0.4, 9)
+    groups = pointwise.dropout(np.ones(300_000, np.float32), 0.4, 9, group)
+    np.testing.assert_array_equal(groups, np.repeat(singles, group)[:300_000])
+
+
+@pytest.mark.parametrize("dtype", [*REALS, np.float16])
+def test_rrelu(dtype):
+    x, y = values((100, 70), dtype), values((100, 70), dtype, 1)
+    slopes = pointwise.rrelu(np.ones(x.shape), np.full(x.shape, -1.0), 0.1, 0.4, 3)
+    assert slopes.min() >= 0.1
+    assert slopes.max() < 0.4
+    assert abs(slopes.mean() - 0.25) < 0.01
+    assert len(np.unique(slopes)) > 6900
+    expected = np.where(x > 0, y, y * slopes)
+    for given in (x, np.asfortranarray(x)):
+        np.testing.assert_allclose(pointwise.rrelu(y, given, 0.1, 0.4, 3), expected, **close(dtype))
 
 
 @pytest.mark.parametrize("dtype", REALS)
@@ -275,6 +400,10 @@ def test_thread_count_does_not_matter(dtype):
                 pointwise.gelu(x), pointwise.div(x, y), pointwise.mul(x, 3.0),
                 pointwise.add(rows, bias), pointwise.add(rows[:, :1].copy(), rows),
                 pointwise.gelu_backward(y, x), pointwise.axpy_(x.copy(), y, 0.1),
+                pointwise.glu(rows, 1),
+                pointwise.glu_backward(rows[:, :25].copy(), rows, 1),
+                pointwise.dropout(x, 0.4, 7), pointwise.dropout(x, 0.4, 7, 11),
+                pointwise.rrelu(x, y, 0.1, 0.2, 7), pointwise.mish(x), pointwise.prelu(x, 0.25),
             ])  # fmt: skip
     finally:
         threads.set_num_threads(before)
@@ -287,8 +416,10 @@ def test_complex_goes_to_numpy_or_is_refused():
     x = np.array([1 + 2j, -1j])
     np.testing.assert_array_equal(pointwise.exp(x), np.exp(x))
     np.testing.assert_array_equal(pointwise.mul(x, 2.0), x * 2)
-    with pytest.raises(TypeError, match="real"):
-        pointwise.gelu(x)
+    for call in (pointwise.gelu, lambda x: pointwise.glu(x, 0),
+                 lambda x: pointwise.dropout(x, 0.5, 1)):  # fmt: skip
+        with pytest.raises(TypeError, match="real"):
+            call(x)
 
 
 @pytest.mark.parametrize("dtype", REALS)

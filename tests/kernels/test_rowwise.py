@@ -573,3 +573,36 @@ def test_inputs_may_be_read_only_and_stay_as_they_are():
     rowwise.softmax_backward(x, rowwise.softmax(x))
     rowwise.sum(x, 0)
     np.testing.assert_array_equal(x, before)
+
+
+PRELU = [((5,), 1), ((), 1), ((0, 3), 3), ((4, 3), 3), ((4, 3), 1), ((6, 5, 2), 5),
+         ((2, 3, 1000), 3), ((3, 40_001), 1), ((300, 40), 40)]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize(("shape", "weights"), PRELU)
+def test_prelu_backward(rng, shape, weights, dtype):
+    x, g = (np.asarray(rng.standard_normal(shape)).astype(dtype) for _ in range(2))
+    weight = rng.standard_normal(weights).astype(dtype)
+    exact, incoming = x.astype(np.float64), g.astype(np.float64)
+    spread = weight.reshape(-1, *[1] * (x.ndim - 2)) if weights > 1 else weight.reshape(())
+    axes = tuple(d for d in range(x.ndim) if weights == 1 or d != 1)
+    to_x = np.where(exact > 0, incoming, spread * incoming)
+    to_weight = np.where(exact > 0, 0, exact * incoming).sum(axes).reshape(-1)
+    eps = np.finfo(dtype).eps
+    before, results = threads.get_num_threads(), []
+    try:
+        for count in (1, 2):
+            threads.set_num_threads(count)
+            for given in (x, x.copy(order="F")):
+                results.append(rowwise.prelu_backward(g, given, weight))
+    finally:
+        threads.set_num_threads(before)
+    for found_x, found_weight in results:
+        assert found_x.dtype == found_weight.dtype == dtype
+        np.testing.assert_array_equal(found_x, results[0][0])
+        np.testing.assert_array_equal(found_weight, results[0][1])
+        tiny = np.finfo(dtype).smallest_subnormal
+        np.testing.assert_allclose(found_x, to_x, rtol=2 * eps, atol=tiny)
+        scale = np.abs(exact * incoming).sum() + 1
+        np.testing.assert_allclose(found_weight, to_weight, rtol=0, atol=2 * eps * scale)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 
 import numpy as np
@@ -82,3 +83,156 @@ def test_results_do_not_depend_on_requires_grad():
         function = getattr(F, name)
         assert not function(x).requires_grad
         np.testing.assert_array_equal(function(x).numpy(), function(y).detach().numpy())
+
+
+IN_PLACE = [
+    ("relu", ()), ("leaky_relu", (0.2,)), ("elu", (0.7,)), ("selu", ()), ("celu", (0.7,)),
+    ("silu", ()), ("mish", ()), ("hardtanh", (-0.5, 0.7)), ("relu6", ()), ("hardsigmoid", ()),
+    ("hardswish", ()), ("threshold", (0.1, -2.0)), ("rrelu", ()),
+]  # fmt: skip
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(("name", "args"), IN_PLACE)
+def test_activations_in_place_as_torch(torch, name, args):
+    values = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32) * 3
+    gradients, results = [], []
+    for library, tensor in ((F, lucid.tensor), (torch.nn.functional, torch.tensor)):
+        calls = [functools.partial(getattr(library, name), inplace=True)]
+        if hasattr(library, f"{name}_"):
+            calls.append(getattr(library, f"{name}_"))
+        assert len(calls) == 2 or name in ("silu", "mish", "relu6", "hardsigmoid", "hardswish")
+        for call in calls:
+            x = tensor(values, requires_grad=True)
+            y, base = x * 2, x * 3
+            assert call(y, *args) is y
+            call(base[1:3], *args)
+            ((y * y).sum() + (base * base).sum()).backward()
+            results.append(torch.cat([torch.as_tensor(t.detach().numpy()) for t in (y, base)]))
+            gradients.append(x.grad.numpy())
+    for result, gradient in zip(results, gradients, strict=True):
+        np.testing.assert_allclose(result, results[-1], rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(gradient, gradients[-1], rtol=1e-5, atol=1e-5)
+    with pytest.raises(RuntimeError, match="a leaf that requires grad"):
+        getattr(F, name)(lucid.tensor(values, requires_grad=True), *args, inplace=True)
+
+
+def test_random_activations_in_place_draw_what_the_others_draw():
+    values = np.random.default_rng(0).standard_normal((6, 7)).astype(np.float32)
+    for function, args in (
+        (F.rrelu, (0.1, 0.3)), (F.dropout, (0.4,)), (F.alpha_dropout, (0.4,)),
+        (F.dropout1d, (0.4,)), (F.feature_alpha_dropout, (0.4,)),
+    ):  # fmt: skip
+        outputs, gradients = [], []
+        for inplace in (False, True):
+            x = lucid.tensor(values, requires_grad=True)
+            generator = lucid.Generator(5)
+            y = x * 2
+            y = function(y, *args, training=True, inplace=inplace, generator=generator)
+            (y * y).sum().backward()
+            outputs.append(y.detach().numpy())
+            gradients.append(x.grad.numpy())
+        np.testing.assert_array_equal(*outputs)
+        np.testing.assert_array_equal(*gradients)
+
+
+def test_dropout_everything():
+    x = lucid.ones(3, 4, requires_grad=True)
+    for function in (F.dropout, F.alpha_dropout, F.feature_alpha_dropout):
+        y = function(x, 1.0, training=True)
+        assert not y.detach().numpy().any()
+        y.sum().backward()
+        assert not x.grad.numpy().any()
+
+
+def test_dropout_of_every_dtype_drops_the_same():
+    kept = None
+    for dtype in (lucid.float16, lucid.float32, lucid.float64, lucid.complex64):
+        lucid.manual_seed(3)
+        y = F.dropout(lucid.ones(10, 10, dtype=dtype), 0.4)
+        assert y.dtype == dtype
+        kept = y.numpy() != 0 if kept is None else kept
+        np.testing.assert_array_equal(y.numpy() != 0, kept)
+    with pytest.raises(TypeError, match="dropout: x must be floating point; got int64"):
+        F.dropout(lucid.ones(3, dtype=lucid.int64))
+
+
+def test_piecewise_linear_activations_of_integers():
+    x = lucid.tensor([-2, 1, 9])
+    assert F.hardtanh(x).tolist() == [-1, 1, 1]
+    assert F.relu6(x).tolist() == [0, 1, 6]
+    assert F.threshold(x, 1, 7).tolist() == [7, 7, 9]
+    assert F.relu6(x).dtype == lucid.int64
+    for name in ("elu", "silu", "mish", "hardswish", "hardsigmoid", "hardshrink", "logsigmoid"):
+        with pytest.raises(TypeError, match="x must be floating point; got int64"):
+            getattr(F, name)(x)
+
+
+def test_rrelu_bounds():
+    with pytest.raises(ValueError, match=r"rrelu: lower must not exceed upper; got 0\.5 and 0\.1"):
+        F.rrelu(lucid.ones(2), 0.5, 0.1)
+
+
+def response_pair(torch, shape, dtype, *setting):
+    """local_response_norm and its gradient, here and in PyTorch."""
+    random = np.random.default_rng(0)
+    x, g = (random.standard_normal(shape).astype(dtype) for _ in range(2))
+    pairs = []
+    for library, made in ((lucid, lucid.tensor), (torch, torch.tensor)):
+        t = made(x, requires_grad=True)
+        out = library.nn.functional.local_response_norm(t, *setting)
+        out.backward(made(g))
+        pairs.append((out.detach().numpy(), t.grad.numpy()))
+    return pairs
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(2, 7, 5), (3, 4, 1), (1, 6, 3, 4), (2, 3, 2, 3, 2), (1, 1, 1)])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 9])
+def test_local_response_norm_as_torch(torch, size, shape, dtype):
+    for setting in ((), (0.5,), (0.5, 0.5), (0.5, 0.75, 0.0), (0.5, 1.3, 2.0), (0.5, 0.0, 1.0),
+                    (-0.5, 2.0, 0.7), (0.0, -1.0, -3.0)):  # fmt: skip
+        ours, theirs = response_pair(torch, shape, dtype, size, *setting)
+        for found, expected in zip(ours, theirs, strict=True):
+            limit = 1e3 * np.finfo(dtype).eps * max(1, np.abs(expected).max())
+            np.testing.assert_allclose(found, expected, 1e3 * np.finfo(dtype).eps, limit)
+
+
+@pytest.mark.torch
+def test_local_response_norm_of_zero_windows_as_torch(torch):
+    x = np.zeros((1, 6, 2), np.float32)
+    x[0, 0] = 1, np.inf
+    for k, beta in ((0.0, 0.75), (0.0, 0.6), (0.0, 0.0), (0.0, -1.0), (1.0, 0.75)):
+        found = F.local_response_norm(lucid.tensor(x), 3, 1.0, beta, k).numpy()
+        expected = torch.nn.functional.local_response_norm(torch.tensor(x), 3, 1.0, beta, k)
+        np.testing.assert_allclose(found, expected.numpy(), 1e-6)
+
+
+def test_local_response_norm_of_two_dimensions():
+    x = np.random.default_rng(0).standard_normal((3, 5)).astype(np.float32)
+    flat = F.local_response_norm(lucid.tensor(x), 4, 0.5)
+    lines = F.local_response_norm(lucid.tensor(x[..., None]), 4, 0.5)
+    assert flat.tolist() == lines[..., 0].tolist()
+
+
+@pytest.mark.parametrize("size", [1, 4, 5, 50])
+def test_local_response_norm_has_the_same_gradient_with_a_graph(size):
+    x = lucid.randn(2, 6, 3, dtype=lucid.float64, requires_grad=True)
+    for setting in ((0.7,), (0.7, 1.3, 2.0), (0.7, 0.0)):
+        out = F.local_response_norm(x, size, *setting)
+        kernel = lucid.autograd.grad((out**3).sum(), x, retain_graph=True)[0]
+        composed = lucid.autograd.grad((out**3).sum(), x, create_graph=True)[0].detach()
+        np.testing.assert_allclose(composed.numpy(), kernel.numpy(), rtol=1e-12, atol=1e-14)
+
+
+def test_local_response_norm_refuses():
+    x = lucid.ones(2, 3, 4)
+    with pytest.raises(ValueError, match=r"size must be at least 1; got 0"):
+        F.local_response_norm(x, 0)
+    with pytest.raises(TypeError, match=r"size must be an integer; got 2\.5"):
+        F.local_response_norm(x, 2.5)
+    with pytest.raises(ValueError, match=r"x must have shape \(N, C, \.\.\.\); got \(3,\)"):
+        F.local_response_norm(lucid.ones(3), 2)
+    with pytest.raises(TypeError, match="x must be floating point; got int64"):
+        F.local_response_norm(lucid.ones(2, 3, 4, dtype=lucid.int64), 2)

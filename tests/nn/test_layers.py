@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import copy
+import functools
+import itertools
 import pickle
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import lucid
 import lucid.nn as nn
@@ -29,6 +33,9 @@ LAYERS = [
     ("LayerNorm", ((4, 6),), {"eps": 0.1}, ((3, 4, 6),)),
     ("LayerNorm", (6,), {"elementwise_affine": False}, X),
     ("LayerNorm", (6,), {"bias": False}, X),
+    ("LocalResponseNorm", (2,), {}, IMAGE),
+    ("LocalResponseNorm", (3, 0.5, 0.6, 2.0), {}, ((3, 7, 5),)),
+    ("LocalResponseNorm", (5,), {"alpha": 0.1, "beta": 0.5, "k": 0.5}, ((2, 4, 2, 3, 2),)),
     ("RMSNorm", (6,), {}, X),
     ("RMSNorm", ((4, 6),), {"eps": 0.1}, ((3, 4, 6),)),
     ("RMSNorm", (6,), {"elementwise_affine": False}, X),
@@ -97,6 +104,16 @@ LAYERS = [
     ("Tanhshrink", (), {}, X),
     ("Threshold", (0.1, 2.0), {}, X),
     ("Threshold", (0.1, 2.0), {"inplace": True}, X),
+    *(
+        (f"{kind}Pad{len(shape) - 2}d", (padding,), {}, (shape,))
+        for kind in ("Reflection", "Replication", "Circular", "Zero")
+        for shape in ((2, 3, 5), (2, 3, 5, 4), (2, 3, 3, 5, 4))
+        for padding in (2, (2, 1, 0, 3, 1, 2)[: 2 * (len(shape) - 2)])
+    ),
+    ("ReflectionPad2d", ((1, -1, 0, 2),), {}, ((3, 5, 4),)),
+    ("ConstantPad1d", (2, 3.5), {}, X),
+    ("ConstantPad2d", ((1, -1, 0, 2), 3.5), {}, IMAGE),
+    ("ConstantPad3d", (1, -1.0), {}, IMAGE),
     ("CosineSimilarity", (), {}, ((4, 6), (4, 6))),
     ("CosineSimilarity", (-1, 1e-3), {}, ((4, 6), (4, 6))),
     ("PairwiseDistance", (), {}, ((4, 6), (4, 6))),
@@ -382,6 +399,337 @@ def test_embedding_errors():
         nn.Embedding(3, 2, sparse=True)
     with pytest.raises(ValueError, match="padding_idx"):
         nn.Embedding(3, 2, padding_idx=3)
+    with pytest.raises(ValueError, match="EmbeddingBag: mode must be 'sum', 'mean' or 'max'"):
+        nn.EmbeddingBag(3, 2, mode="average")
+
+
+# -------------------------------------------------------------------- bags of embeddings
+
+
+def bags(rng, kind):
+    """Input and offsets: entries of 7, and where the bags start, some of which are empty."""
+    if kind == "2-d":
+        return rng.integers(0, 7, (4, 5)), None
+    return rng.integers(0, 7, 12), np.array([0, 3, 3, 8, 12])
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+@pytest.mark.parametrize("kind", ["1-d", "2-d"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {},
+        {"padding_idx": 2},
+        {"padding_idx": -1},
+        {"include_last_offset": True},
+        {"include_last_offset": True, "padding_idx": 2},
+        {"max_norm": 1.0},
+        {"max_norm": 1.0, "norm_type": 1.0, "padding_idx": 2},
+    ],
+    ids=str,
+)
+def test_embedding_bag_against_torch(torch, mode, kind, dtype, kwargs):
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((7, 3)).astype(dtype)
+    index, offsets = bags(rng, kind)
+    index.reshape(-1)[:3] = 2
+    arguments = [index] if offsets is None else [index, offsets]
+    theirs = torch.nn.EmbeddingBag(7, 3, mode=mode, **kwargs)
+    theirs.weight.data = torch.tensor(rows)
+    ours = nn.EmbeddingBag(7, 3, mode=mode, dtype=dtype, **kwargs)
+    assert list(ours.state_dict()) == list(theirs.state_dict()) == ["weight"]
+    ours.load_state_dict({"weight": rows})
+    assert repr(ours) == repr(theirs)
+    expected = theirs(*map(torch.tensor, arguments))
+    found = ours(*map(lucid.tensor, arguments))
+    assert found.dtype == dtype
+    close = {"rtol": 2e-3, "atol": 2e-3} if dtype == np.float16 else {"rtol": 1e-5, "atol": 1e-6}
+    np.testing.assert_allclose(found.detach().numpy(), expected.detach().numpy(), **close)
+    g = rng.standard_normal(found.shape).astype(dtype)
+    expected.backward(torch.tensor(g))
+    found.backward(lucid.tensor(g))
+    np.testing.assert_allclose(ours.weight.grad.numpy(), theirs.weight.grad.numpy(), **close)
+    np.testing.assert_allclose(
+        ours.weight.detach().numpy(), theirs.weight.detach().numpy(), **close
+    )
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("kind", ["1-d", "2-d"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "kwargs",
+    [{}, {"padding_idx": 2}, {"include_last_offset": True}],
+    ids=str,
+)
+def test_embedding_bag_with_weights_against_torch(torch, kind, dtype, kwargs):
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((7, 3)).astype(dtype)
+    index, offsets = bags(rng, kind)
+    factor = rng.standard_normal(index.shape).astype(dtype)
+    results = []
+    for library, function in (
+        (torch, torch.nn.functional.embedding_bag),
+        (lucid, nn.functional.embedding_bag),
+    ):
+        w, f = (library.tensor(a, requires_grad=True) for a in (rows, factor))
+        out = function(
+            library.tensor(index), w, None if offsets is None else library.tensor(offsets),
+            mode="sum", per_sample_weights=f, **kwargs,
+        )  # fmt: skip
+        out.backward(library.tensor(np.arange(out.shape[0] * 3.0).reshape(-1, 3).astype(dtype)))
+        results.append([x.detach().numpy() for x in (out, w.grad, f.grad)])
+    for found, expected in zip(*results[::-1], strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(("mode", "weighted"), [("sum", False), ("sum", True), ("mean", False)])
+@pytest.mark.parametrize("padding", [None, 2])
+def test_embedding_bag_scales_gradients_by_frequency(torch, mode, weighted, padding):
+    # PyTorch's own embedding_bag divides by how often another entry occurs; embedding does not.
+    rng = np.random.default_rng(0)
+    rows, index = rng.standard_normal((7, 3)), rng.integers(0, 7, (4, 5))
+    factor = rng.standard_normal((4, 5))
+    w = torch.tensor(rows, requires_grad=True)
+    x = torch.nn.functional.embedding(torch.tensor(index), w, scale_grad_by_freq=True)
+    counts = torch.tensor((index != -1 if padding is None else index != padding)[..., None])
+    x = (x * counts * (torch.tensor(factor)[..., None] if weighted else 1)).sum(1)
+    expected = x / counts.sum(1) if mode == "mean" else x
+    weight = lucid.tensor(rows, requires_grad=True)
+    found = nn.functional.embedding_bag(
+        lucid.tensor(index), weight, mode=mode, scale_grad_by_freq=True, padding_idx=padding,
+        per_sample_weights=lucid.tensor(factor) if weighted else None,
+    )  # fmt: skip
+    np.testing.assert_allclose(found._data, expected.detach().numpy(), rtol=1e-12)
+    expected.square().sum().backward()
+    (found * found).sum().backward()
+    np.testing.assert_allclose(weight.grad._data, w.grad.numpy(), rtol=1e-12, atol=1e-12)
+
+
+@st.composite
+def random_bags(draw):
+    rows, width = draw(st.integers(1, 6)), draw(st.integers(1, 9))
+    sizes = draw(st.lists(st.integers(0, 5), max_size=6))
+    entry = st.integers(0, rows - 1)
+    index = draw(st.lists(entry, min_size=sum(sizes), max_size=sum(sizes)))
+    padding = draw(st.none() | st.integers(-rows, rows - 1))
+    return rows, width, sizes, np.array(index, np.int64), padding
+
+
+@given(random_bags(), st.sampled_from(["sum", "mean", "max"]), st.booleans(), st.booleans())
+def test_embedding_bag_is_a_reduction_of_embedding(made, mode, weighted, last):
+    rows, width, sizes, index, padding = made
+    weighted = weighted and mode == "sum"
+    rng = np.random.default_rng(0)
+    starts = np.cumsum([0, *sizes])
+    arrays = [rng.standard_normal((rows, width)), rng.standard_normal(index.size)]
+
+    def whole(w, f):
+        return nn.functional.embedding_bag(
+            lucid.tensor(index), w, lucid.tensor(starts if last else starts[:-1]), mode=mode,
+            per_sample_weights=f if weighted else None, include_last_offset=last,
+            padding_idx=padding,
+        )  # fmt: skip
+
+    def parts(w, f):
+        out = []
+        for start, stop in itertools.pairwise(starts):
+            members = np.arange(start, stop)
+            if padding is not None:
+                members = members[index[members] != padding % rows]
+            x = nn.functional.embedding(lucid.tensor(index[members]), w)
+            if weighted:
+                x = x * f[members][:, None]
+            if not members.size:
+                out.append(x.sum(0))
+            else:
+                out.append(x.amax(0) if mode == "max" else getattr(x, mode)(0))
+        return lucid.stack(out) if out else lucid.zeros(0, width, dtype=lucid.float64)
+
+    results = []
+    for function in (whole, parts):
+        tensors = [lucid.tensor(a, requires_grad=True) for a in arrays]
+        out = function(*tensors)
+        assert out.shape == (len(sizes), width)
+        if out.requires_grad:
+            (out * out).sum().backward()
+        results.append([out, *[x.grad for x in tensors]])
+    for found, expected in zip(*results, strict=True):
+        if found is None or expected is None:
+            assert all(x is None or not x._data.any() for x in (found, expected))
+        else:
+            np.testing.assert_allclose(found._data, expected._data, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+@pytest.mark.parametrize("padding", [None, 2])
+def test_embedding_bag_second_order(mode, padding):
+    rng = np.random.default_rng(0)
+    index = lucid.tensor(rng.integers(0, 5, 9))
+    tensors = [lucid.tensor(rng.standard_normal((5, 3)), requires_grad=True)]
+    if mode == "sum":
+        tensors.append(lucid.tensor(rng.standard_normal(9), requires_grad=True))
+
+    def function(weight, factor=None):
+        return nn.functional.embedding_bag(
+            index, weight, lucid.tensor([0, 4, 4]), mode=mode, per_sample_weights=factor,
+            padding_idx=padding,
+        )  # fmt: skip
+
+    assert lucid.autograd.gradcheck(function, tensors)
+    assert lucid.autograd.gradgradcheck(function, tensors)
+
+
+def test_embedding_bag_scales_second_order_gradients_too():
+    rng = np.random.default_rng(0)
+    rows, index = rng.standard_normal((5, 3)), lucid.tensor(rng.integers(0, 5, (3, 4)))
+    results = []
+    for function in (
+        lambda w: nn.functional.embedding_bag(index, w, mode="mean", scale_grad_by_freq=True),
+        lambda w: nn.functional.embedding(index, w, scale_grad_by_freq=True).mean(1),
+    ):
+        weight = lucid.tensor(rows, requires_grad=True)
+        out = function(weight)
+        (g,) = lucid.autograd.grad((out * out * out).sum(), weight, create_graph=True)
+        (h,) = lucid.autograd.grad((g * g).sum(), weight)
+        results.append((g._data, h._data))
+    for found, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_embedding_bag_takes_indices_of_any_integer_dtype():
+    weight = lucid.tensor(np.arange(6.0).reshape(3, 2))
+    for kind in (k for k in lucid._core.dtype.ALL if k.kind in "iu"):
+        index, offsets = np.array([0, 2, 1], kind), np.array([0, 1], kind)
+        index.flags.writeable = offsets.flags.writeable = False
+        for array in (index, np.repeat(index, 2)[::2]):
+            out = nn.functional.embedding_bag(
+                lucid.from_numpy(array), weight, lucid.from_numpy(offsets)
+            )
+            assert out.tolist() == [[0, 1], [3, 4]]
+
+
+def test_embedding_bag_of_nothing():
+    weight = lucid.ones(3, 2, requires_grad=True)
+    none = lucid.tensor(np.zeros(0, np.int64))
+    for mode in ("sum", "mean", "max"):
+        bag = functools.partial(nn.functional.embedding_bag, weight=weight, mode=mode)
+        assert bag(none, offsets=none).shape == (0, 2)
+        assert bag(none, offsets=lucid.tensor([0, 0])).tolist() == [[0, 0], [0, 0]]
+        assert bag(none.reshape(4, 0)).tolist() == [[0, 0]] * 4
+        assert bag(none.reshape(0, 4)).shape == (0, 2)
+        out = bag(lucid.tensor([1, 1]), offsets=lucid.tensor([0, 0]), padding_idx=1)
+        out.sum().backward()
+        assert not out._data.any()
+        assert not weight.grad._data.any()
+
+
+def test_embedding_bag_ends_where_the_last_offset_says():
+    weight = lucid.tensor([[1.0], [2.0], [4.0]], requires_grad=True)
+    entries, offsets = lucid.tensor([0, 1, 2]), lucid.tensor([0, 1, 2])
+    for mode in ("sum", "mean", "max"):
+        out = nn.functional.embedding_bag(
+            entries, weight, offsets, mode=mode, include_last_offset=True
+        )
+        assert out.tolist() == [[1], [2]]
+        assert lucid.autograd.grad(out.sum(), weight)[0].tolist() == [[1], [1], [0]]
+
+
+def test_embedding_bag_keeps_the_indices_of_now():
+    weight = lucid.tensor([[1.0], [2.0]], requires_grad=True)
+    entries, offsets = lucid.tensor([0, 0]), lucid.tensor([0])
+    out = nn.functional.embedding_bag(entries, weight, offsets)
+    entries.fill_(1)
+    offsets.fill_(1)
+    out.sum().backward()
+    assert weight.grad.tolist() == [[1], [0]]
+
+
+def test_embedding_bag_pretrained_shares_and_freezes():
+    rows = lucid.tensor([[1.0, 2.0], [3.0, 4.0]])
+    bags = nn.EmbeddingBag.from_pretrained(rows, mode="sum", padding_idx=-1, max_norm=3)
+    assert (bags.mode, bags.padding_idx, bags.max_norm) == ("sum", 1, 3)
+    assert not bags.weight.requires_grad
+    rows._data[0, 0] = 2
+    assert bags(lucid.tensor([[0, 1, 0]])).tolist() == [[4, 4]]
+    assert nn.EmbeddingBag.from_pretrained(rows, freeze=False).weight.requires_grad
+    assert not nn.EmbeddingBag(4, 3, padding_idx=-2).weight._data[2].any()
+
+
+def bag_call(**changed):
+    arguments = {
+        "input": lucid.tensor([0, 1, 2]),
+        "weight": lucid.tensor([[3.0, 4.0], [6.0, 8.0], [0.0, 5.0]]),
+        "offsets": lucid.tensor([0, 2]),
+        "max_norm": 1.0,  # which would change the weight
+    }
+    return arguments | changed
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "changed"),
+    [
+        (TypeError, "input must be of an integer dtype; got float32",
+         {"input": lucid.zeros(3)}),
+        (TypeError, "input must be of an integer dtype; got bool",
+         {"input": lucid.tensor([True])}),
+        (TypeError, "weight must be floating point; got int64",
+         {"weight": lucid.tensor([[1], [2], [3]])}),
+        (ValueError, r"weight must have 2 dimensions; got shape \(3,\)",
+         {"weight": lucid.zeros(3)}),
+        (ValueError, r"input must have 1 or 2 dimensions; got shape \(1, 1, 1\)",
+         {"input": lucid.tensor([[[0]]])}),
+        (ValueError, "offsets must be None for an input of 2", {"input": lucid.tensor([[0]])}),
+        (ValueError, "offsets must be given for an input of 1", {"offsets": None}),
+        (TypeError, "offsets must be of an integer dtype; got float32",
+         {"offsets": lucid.zeros(2)}),
+        (ValueError, r"offsets must have 1 dimension; got shape \(1, 1\)",
+         {"offsets": lucid.tensor([[0]])}),
+        (ValueError, r"1 dimension and an element with include_last_offset; got shape \(0,\)",
+         {"offsets": lucid.zeros(0, dtype=lucid.int64), "include_last_offset": True}),
+        (ValueError, "offsets must start with 0; got 1", {"offsets": lucid.tensor([1, 2])}),
+        (ValueError, r"must not decrease.*got \[0, 2, 1, 3\]",
+         {"offsets": lucid.tensor([0, 2, 1])}),
+        (ValueError, "nor exceed the length of the input, 3", {"offsets": lucid.tensor([0, 4])}),
+        (ValueError, "nor exceed the length of the input, 3",
+         {"offsets": lucid.tensor([0, 4]), "include_last_offset": True}),
+        (IndexError, r"index must be in \[0, 2\]; got 3", {"input": lucid.tensor([0, 3, 1])}),
+        (IndexError, r"index must be in \[0, 2\]; got -1", {"input": lucid.tensor([0, -1, 1])}),
+        (ValueError, r"padding_idx must be in \[-3, 2\]; got 3", {"padding_idx": 3}),
+        (ValueError, r"padding_idx must be in \[-3, 2\]; got -4", {"padding_idx": -4}),
+        (ValueError, "mode must be 'sum', 'mean' or 'max'; got 'min'", {"mode": "min"}),
+        (ValueError, "scale_grad_by_freq must be False for mode 'max'",
+         {"mode": "max", "scale_grad_by_freq": True}),
+        (NotImplementedError, "sparse gradients", {"sparse": True}),
+        (NotImplementedError, "per_sample_weights must be None for any mode but 'sum'; got 'mean'",
+         {"per_sample_weights": lucid.ones(3)}),
+        (ValueError, r"per_sample_weights must have the shape \(3,\) of the input; got \(2,\)",
+         {"mode": "sum", "per_sample_weights": lucid.ones(2)}),
+        (TypeError, "per_sample_weights must be of the dtype float32 of weight; got float64",
+         {"mode": "sum", "per_sample_weights": lucid.ones(3, dtype=lucid.float64)}),
+    ],
+)  # fmt: skip
+def test_embedding_bag_errors(error, message, changed):
+    for limit in (1.0, None):
+        arguments = bag_call(**changed) | {"max_norm": limit}
+        before = arguments["weight"]._data.copy()
+        with pytest.raises(error, match=f"embedding_bag: .*{message}"):
+            nn.functional.embedding_bag(**arguments)
+        np.testing.assert_array_equal(arguments["weight"]._data, before)
+
+
+def test_embedding_bag_module_errors():
+    with pytest.raises(NotImplementedError, match="EmbeddingBag: sparse"):
+        nn.EmbeddingBag(3, 2, sparse=True)
+    with pytest.raises(ValueError, match=r"EmbeddingBag: padding_idx must be in \[-3, 2\]; got 3"):
+        nn.EmbeddingBag(3, 2, padding_idx=3)
+    with pytest.raises(ValueError, match=r"EmbeddingBag: weight must have shape \(3, 2\)"):
+        nn.EmbeddingBag(3, 2, _weight=lucid.zeros(2, 2))
+    with pytest.raises(ValueError, match="EmbeddingBag: embeddings must have 2 dimensions"):
+        nn.EmbeddingBag.from_pretrained(lucid.zeros(2))
 
 
 # -------------------------------------------------------------------- dropout
@@ -469,6 +817,15 @@ def test_errors():
         nn.LeakyReLU()(lucid.tensor([1, 2]))
     with pytest.raises(TypeError, match="'dim'"):
         nn.functional.softmax(lucid.ones(2))
+
+
+def test_padding_errors():
+    with pytest.raises(ValueError, match=r"ReflectionPad2d: padding must be an int or 4 of them"):
+        nn.ReflectionPad2d((1, 2))
+    with pytest.raises(ValueError, match=r"CircularPad1d: input must have 2 or 3 dimensions"):
+        nn.CircularPad1d(1)(lucid.ones(3))
+    with pytest.raises(ValueError, match=r"mode reflect, dim 1 of size 3 can take at most 2"):
+        nn.ReflectionPad1d(3)(lucid.ones(2, 3))
 
 
 def test_in_place_overwrites_its_input():

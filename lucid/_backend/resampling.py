@@ -1,0 +1,61 @@
+"""Resampling: kernels for float32 and float64, plain NumPy for everything else."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lucid._kernels import resampling as kernels
+
+Array = np.ndarray
+
+__all__ = ["correlate", "sample", "spread"]
+
+
+def _compiled(x: Array, size: int) -> bool:
+    return x.dtype.type in (np.float32, np.float64) and size < 2**31
+
+
+def _factors(weight: Array | None, place: Array, t: int, dtype: np.dtype) -> Array:
+    """What tap t multiplies by, 0 where it sees nothing: (images or 1, 1, count, 1)."""
+    seen = (place[:, t] >= 0).astype(dtype)
+    return (seen if weight is None else weight[:, t] * seen)[:, None, :, None]
+
+
+def _taken(x: Array, place: Array, t: int) -> Array:
+    index = np.maximum(place[:, t], 0)[:, None, :, None]
+    return np.take_along_axis(x, np.broadcast_to(index, (len(x), 1, index.shape[2], 1)), 2)
+
+
+def sample(x: Array, weight: Array | None, place: Array) -> Array:
+    """The weighted sum of ``x`` at the taps of each place: (images, channels, count, columns)."""
+    if _compiled(x, x.shape[2]):
+        return kernels.sample(x, weight, place)
+    out = np.zeros((*x.shape[:2], place.shape[2], x.shape[3]), x.dtype)
+    for t in range(place.shape[1] if x.shape[2] else 0):
+        out += (_taken(x, place, t) * _factors(weight, place, t, x.dtype)).astype(x.dtype)
+    return out
+
+
+def spread(g: Array, weight: Array | None, place: Array, size: int) -> Array:
+    """The transpose of :func:`sample`."""
+    if _compiled(g, size):
+        return kernels.spread(g, weight, place, size)
+    out = np.zeros((*g.shape[:2], size, g.shape[3]), g.dtype)
+    for t in range(place.shape[1] if size else 0):
+        values = (g * _factors(weight, place, t, g.dtype)).astype(g.dtype)
+        for image in range(len(g)):
+            index = np.maximum(place[image % len(place), t], 0)
+            np.add.at(out[image].swapaxes(0, 1), index, values[image].swapaxes(0, 1))
+    return out
+
+
+def correlate(g: Array, x: Array, place: Array) -> Array:
+    """The gradient of the weights of :func:`sample`."""
+    if _compiled(x, x.shape[2]):
+        return kernels.correlate(g, x, place)
+    out = np.zeros(place.shape, x.dtype)
+    for t in range(place.shape[1] if x.shape[2] else 0):
+        products = (g * _taken(x, place, t)).sum((1, 3))
+        products = products if len(place) > 1 else products.sum(0, keepdims=True)
+        out[:, t] = np.where(place[:, t] >= 0, products, 0)
+    return out
