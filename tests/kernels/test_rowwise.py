@@ -320,7 +320,7 @@ def standardised(x, g, axes, weight, bias, mean=None, var=None):
     return normal * weight + bias, mean.ravel(), var.ravel(), rstd * gradient, g * normal, g
 
 
-def all_close(found, expected, dtype, slack=50):
+def all_close(found, expected, dtype, slack=16):
     """Within `slack` roundings of numbers as large as the largest one expected."""
     for one, exact in zip(found, expected, strict=True):
         assert one.shape == exact.shape
