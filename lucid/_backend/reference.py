@@ -336,18 +336,14 @@ def linear_backward(
     )
 
 
-def softmax(x: Array) -> Array:
-    shifted = np.exp(x - _finite_max(x))
-    return shifted / np.add.reduce(shifted, axis=-1, keepdims=True)
+def softmax(x: Array, axis: int = -1) -> Array:
+    shifted = np.exp(x - np.maximum.reduce(x, axis=axis, keepdims=True))
+    return shifted / np.add.reduce(shifted, axis=axis, keepdims=True)
 
 
-def log_softmax(x: Array) -> Array:
-    shifted = x - _finite_max(x)
-    return shifted - np.log(np.add.reduce(np.exp(shifted), axis=-1, keepdims=True))
-
-
-def _finite_max(x: Array) -> Array:
-    return np.maximum.reduce(x, axis=-1, keepdims=True)
+def log_softmax(x: Array, axis: int = -1) -> Array:
+    shifted = x - np.maximum.reduce(x, axis=axis, keepdims=True)
+    return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
 
 
 def take_rows(x: Array, index: Array) -> Array:

@@ -33,16 +33,16 @@ def var_mean(
 ) -> tuple[Array, Array]:
     """Variance, with count - correction degrees of freedom, and mean."""
 
-def softmax(x: ArrayLike) -> Array:
-    """e^x / sum(e^x) over the last axis."""
+def softmax(x: ArrayLike, axis: int = -1) -> Array:
+    """e^x / sum(e^x) over an axis."""
 
-def log_softmax(x: ArrayLike) -> Array:
-    """x - log(sum(e^x)) over the last axis."""
+def log_softmax(x: ArrayLike, axis: int = -1) -> Array:
+    """x - log(sum(e^x)) over an axis."""
 
-def softmax_backward(g: ArrayLike, out: ArrayLike) -> Array:
+def softmax_backward(g: ArrayLike, out: ArrayLike, axis: int = -1) -> Array:
     """out (g - sum(g out))"""
 
-def log_softmax_backward(g: ArrayLike, out: ArrayLike) -> Array:
+def log_softmax_backward(g: ArrayLike, out: ArrayLike, axis: int = -1) -> Array:
     """g - e^out sum(g)"""
 
 def cross_entropy(
@@ -53,9 +53,9 @@ def cross_entropy(
     label_smoothing: float = 0.0,
     reduction: Reduction = "mean",
 ) -> tuple[Array, Array, float]:
-    """Loss of logits (rows, classes) against a class per row.
+    """Loss of logits (N, C, ...) or (C,) against a class for each position (N, ...).
 
-    Returns the loss and, for `cross_entropy_backward`, (2, rows) statistics of the rows and the sum
+    Returns the loss and, for `cross_entropy_backward`, two statistics of each position and the sum
     of the weights of the targets that are not ignored. IndexError: a target is out of range.
     """
 

@@ -26,10 +26,12 @@ cdef extern from *:
         ROW_sum, ROW_segment_sum, ROW_collect, ROW_column_sum, ROW_amax, ROW_amin, ROW_column_amax
         ROW_column_amin, ROW_argmax, ROW_argmin, ROW_var_mean, ROW_softmax, ROW_log_softmax
         ROW_softmax_backward, ROW_log_softmax_backward, ROW_cross_entropy
-        ROW_cross_entropy_backward, ROW_group_norm, ROW_group_norm_backward, ROW_rms_norm
+        ROW_cross_entropy_backward, ROW_column_softmax, ROW_column_log_softmax
+        ROW_column_softmax_backward, ROW_column_log_softmax_backward, ROW_column_cross_entropy
+        ROW_column_cross_entropy_backward, ROW_group_norm, ROW_group_norm_backward, ROW_rms_norm
         ROW_rms_norm_backward, ROW_batch_norm, ROW_batch_norm_backward, ROW_short_batch_norm
         ROW_short_batch_norm_backward, ROW_prelu_backward
-        TILE_ROWS, COLUMN_BLOCK
+        TILE_ROWS, COLUMN_BLOCK, STRIP
     ctypedef struct row_args:
         const void* x
         const void* g
@@ -47,6 +49,7 @@ cdef extern from *:
         double weight_sum
         Py_ssize_t g_stride, samples, groups, block
         bint own
+        Py_ssize_t strip
     ctypedef void (*row_loop)(const row_args*, Py_ssize_t, Py_ssize_t) noexcept nogil
     const row_loop* ROW_LOOPS "LUCID_PICK(row_loops)"
 
@@ -100,6 +103,28 @@ cdef inline void reduce(
             rows * ((args.inner + COLUMN_BLOCK - 1) // COLUMN_BLOCK),
             max(CHUNK // max(block, 1), 1), elements,
         )
+
+
+cdef void set_strips(row_args* args) noexcept:
+    """Strips of a middle axis' positions, narrower where columns are many: each is a task then."""
+    cdef Py_ssize_t columns = max(args.columns, 1)
+    args.strip = max(min(CHUNK // columns, <Py_ssize_t>STRIP) & -64, 64)
+    args.chunk = max(CHUNK // (columns * min(args.strip, max(args.inner, 1))), 1)
+
+
+cdef inline Py_ssize_t count_parts(const row_args* args, Py_ssize_t outer) noexcept:
+    """What the loops along an axis count: rows, or strips of a middle axis."""
+    return outer if args.inner == 1 else outer * ((args.inner + args.strip - 1) // args.strip)
+
+
+cdef inline void run_along(
+    int by_row, int by_column, int kind, const row_args* args, Py_ssize_t outer
+) noexcept:
+    """Along the middle axis of (outer, columns, inner)."""
+    run_range(
+        <range_loop>row_loops[2 * (by_row if args.inner == 1 else by_column) + kind], args,
+        count_parts(args, outer), args.chunk, outer * max(args.columns, 1) * args.inner,
+    )
 
 
 cdef ndarray cells_for(row_args* args, Py_ssize_t rows, Py_ssize_t each):
@@ -334,28 +359,77 @@ def var_mean(x, axis=None, bint keepdims=False, double correction=1.0):
 
 # --- softmax --------------------------------------------------------------------------------------
 
-cdef ndarray by_rows(int operation, x):
-    cdef ndarray rows = real_rows(x), out = empty_like(rows)
-    cdef row_args args = prepared(rows, cnp.PyArray_DATA(out), last_axis(rows))
-    run(operation, real_type(rows), &args, row_count(rows))
+cdef enum:
+    SHORT_INNER = 8     # positions; with fewer, columns are brought together first
+
+
+cdef Py_ssize_t split(ndarray x, int axis, row_args* args) except -1:
+    """`x` as (outer, columns, inner) around the axis; nothing is walked of an empty array."""
+    cdef int ndim = cnp.PyArray_NDIM(x), i
+    cdef cnp.npy_intp* shape = cnp.PyArray_DIMS(x)
+    args.columns = args.inner = 1
+    if not -max(ndim, 1) <= axis < max(ndim, 1):
+        raise ValueError(f"axis {axis} is out of range for {ndim} dimensions")
+    if ndim:
+        axis += ndim if axis < 0 else 0
+        args.columns = shape[axis]
+        for i in range(axis + 1, ndim):
+            args.inner *= shape[i]
+    if args.inner == 1:
+        set_chunk(args, CHUNK)
+    else:
+        set_strips(args)
+    return cnp.PyArray_SIZE(x) // max(args.columns * args.inner, 1)
+
+
+cdef ndarray turned(ndarray x, Py_ssize_t outer, Py_ssize_t first, Py_ssize_t second):
+    """(outer, first, second) elements as (outer, second, first), contiguous."""
+    return contiguous(
+        cnp.PyArray_SwapAxes((<object>x).reshape(outer, first, second), 1, 2), cnp.PyArray_TYPE(x))
+
+
+cdef ndarray along(int by_row, int by_column, x, int axis):
+    cdef ndarray rows = real_rows(x), out
+    cdef row_args args = prepared(rows, NULL, 1)
+    cdef Py_ssize_t outer = split(rows, axis, &args)
+    if 1 < args.inner < SHORT_INNER:
+        out = along(by_row, by_column, turned(rows, outer, args.columns, args.inner), -1)
+        out = turned(out, outer, args.inner, args.columns).reshape((<object>rows).shape)
+    else:
+        out = empty_like(rows)
+        args.out = cnp.PyArray_DATA(out)
+        run_along(by_row, by_column, real_type(rows), &args, outer)
     return out if rows is x else restored(out, x)
 
 
-def softmax(x): return by_rows(ROW_softmax, x)
-def log_softmax(x): return by_rows(ROW_log_softmax, x)
+def softmax(x, int axis=-1): return along(ROW_softmax, ROW_column_softmax, x, axis)
+def log_softmax(x, int axis=-1): return along(ROW_log_softmax, ROW_column_log_softmax, x, axis)
 
 
-cdef ndarray by_rows_backward(int operation, g, y):
-    cdef ndarray rows = real_rows(y), incoming = alike(g, rows, "g"), out = empty_like(rows)
-    cdef row_args args = prepared(rows, cnp.PyArray_DATA(out), last_axis(rows))
-    args.y = args.x
-    args.g = cnp.PyArray_DATA(incoming)
-    run(operation, real_type(rows), &args, row_count(rows))
+cdef ndarray along_backward(int by_row, int by_column, g, y, int axis):
+    cdef ndarray rows = real_rows(y), incoming = alike(g, rows, "g"), out
+    cdef row_args args = prepared(rows, NULL, 1)
+    cdef Py_ssize_t outer = split(rows, axis, &args)
+    if 1 < args.inner < SHORT_INNER:
+        out = along_backward(
+            by_row, by_column, turned(incoming, outer, args.columns, args.inner),
+            turned(rows, outer, args.columns, args.inner), -1,
+        )
+        out = turned(out, outer, args.inner, args.columns).reshape((<object>rows).shape)
+    else:
+        out = empty_like(rows)
+        args.y, args.g = args.x, cnp.PyArray_DATA(incoming)
+        args.out = cnp.PyArray_DATA(out)
+        run_along(by_row, by_column, real_type(rows), &args, outer)
     return out if rows is y else restored(out, y)
 
 
-def softmax_backward(g, out): return by_rows_backward(ROW_softmax_backward, g, out)
-def log_softmax_backward(g, out): return by_rows_backward(ROW_log_softmax_backward, g, out)
+def softmax_backward(g, out, int axis=-1):
+    return along_backward(ROW_softmax_backward, ROW_column_softmax_backward, g, out, axis)
+
+
+def log_softmax_backward(g, out, int axis=-1):
+    return along_backward(ROW_log_softmax_backward, ROW_column_log_softmax_backward, g, out, axis)
 
 
 # --- cross-entropy --------------------------------------------------------------------------------
@@ -376,22 +450,38 @@ cdef inline int reduction_code(str reduction) except -1:
     raise ValueError(f"reduction must be 'none', 'mean' or 'sum'; got {reduction!r}")
 
 
-cdef ndarray class_indices(target, Py_ssize_t rows):
+cdef ndarray class_indices(target, ndarray logits):
+    """A class for each position: of the logits' shape without the classes, dimension 1 or the only
+    one."""
+    cdef int ndim = cnp.PyArray_NDIM(logits), i
+    cdef cnp.npy_intp* shape = cnp.PyArray_DIMS(logits)
     if type(target) is not ndarray or not ready(<ndarray>target, NPY_INT64):
         if np.asarray(target).dtype.kind not in "iu":
             raise TypeError(f"target must hold integers, got {np.asarray(target).dtype}")
         target = np.array(target, dtype=np.int64, order="C")
-    if cnp.PyArray_NDIM(<ndarray>target) != 1 or cnp.PyArray_SIZE(<ndarray>target) != rows:
-        raise ValueError(f"target must have shape ({rows},), a class per row; got {target.shape}")
+    cdef cnp.npy_intp* found = cnp.PyArray_DIMS(<ndarray>target)
+    cdef bint fits = ndim > 0 and cnp.PyArray_NDIM(<ndarray>target) == ndim - 1
+    if fits:
+        for i in range(ndim - 1):
+            fits &= found[i] == shape[i if i == 0 else i + 1]
+    if not fits:
+        if ndim == 0:
+            raise ValueError("logits must have shape (N, C, ...) or (C,); got ()")
+        whole = (<object>logits).shape
+        raise ValueError(
+            f"target must have shape {(*whole[:min(ndim - 1, 1)], *whole[2:])}, a class for each "
+            f"position of logits {whole}; got {target.shape}"
+        )
     return target
 
 
 cdef row_args classified(
-    ndarray rows, void* out, ndarray target, ndarray weight, int64_t ignore_index, double smoothing
-) noexcept:
+    ndarray logits, ndarray target, ndarray weight, int64_t ignore_index, double smoothing
+) except *:
     """The arguments that forward and backward share."""
-    cdef row_args args = prepared(rows, out, last_axis(rows))
+    cdef row_args args = prepared(logits, NULL, 1)
     cdef Py_ssize_t i
+    split(logits, min(cnp.PyArray_NDIM(logits) - 1, 1), &args)
     args.target = <const int64_t*>cnp.PyArray_DATA(target)
     args.weight = data_or_null(weight)
     args.ignore_index = ignore_index
@@ -400,22 +490,20 @@ cdef row_args classified(
     if args.weight != NULL and smoothing != 0:
         args.weight_sum = 0
         for i in range(args.columns):
-            if real_type(rows):
+            if real_type(logits):
                 args.weight_sum += (<const double*>args.weight)[i]
             else:
                 args.weight_sum += (<const float*>args.weight)[i]
     return args
 
 
-cdef int bad_target(ndarray target, double row, Py_ssize_t columns) except -1:
-    raise IndexError(f"target {target[<Py_ssize_t>row]} is out of range for {columns} classes")
+cdef inline Py_ssize_t class_count(ndarray logits) noexcept:
+    return cnp.PyArray_DIM(logits, min(cnp.PyArray_NDIM(logits) - 1, 1))
 
 
-cdef ndarray logit_rows(logits):
-    cdef ndarray rows = real_rows(logits)
-    if cnp.PyArray_NDIM(rows) != 2:
-        raise ValueError(f"logits must have shape (rows, classes); got {np.shape(logits)}")
-    return rows
+cdef int bad_target(ndarray target, double position, Py_ssize_t classes) except -1:
+    wrong = (<const int64_t*>cnp.PyArray_DATA(target))[<Py_ssize_t>position]
+    raise IndexError(f"target {wrong} is out of range for {classes} classes")
 
 
 def cross_entropy(
@@ -423,33 +511,39 @@ def cross_entropy(
     str reduction="mean",
 ):
     cdef int code = reduction_code(reduction)
-    cdef ndarray rows = logit_rows(logits)
-    cdef cnp.npy_intp* shape = cnp.PyArray_DIMS(rows)
-    cdef Py_ssize_t height = shape[0], columns = shape[1], i
-    cdef ndarray classes = class_indices(target, height)
-    cdef ndarray weights = vector(weight, cnp.PyArray_TYPE(rows), columns, "weight")
-    cdef int kind = real_type(rows), number = cnp.PyArray_TYPE(rows)
-    cdef cnp.npy_intp[2] kept_shape = [2, height]
-    cdef ndarray kept = empty(2, kept_shape, number)
-    cdef ndarray out = empty(1 if code == NONE else 0, shape, number), _cells
-    cdef char* statistics = <char*>cnp.PyArray_DATA(kept)
+    cdef ndarray x = real_rows(logits), classes = class_indices(target, x)
+    cdef ndarray weights = vector(weight, cnp.PyArray_TYPE(x), class_count(x), "weight")
+    cdef int kind = real_type(x), number = cnp.PyArray_TYPE(x)
+    cdef row_args args = classified(x, classes, weights, ignore_index, label_smoothing)
+    cdef cnp.npy_intp[2] kept_shape = [2, cnp.PyArray_SIZE(classes)]
+    cdef Py_ssize_t outer = kept_shape[1] // max(args.inner, 1), parts, count, i
+    cdef ndarray kept, out, _cells
     cdef double loss = 0, total_weight = 0
     cdef double[3] cell
-    cdef row_args args = classified(
-        rows, cnp.PyArray_DATA(out) if code == NONE else NULL, classes, weights, ignore_index,
-        label_smoothing,
-    )
-    args.first = statistics
-    args.second = statistics + height * cnp.PyArray_ITEMSIZE(rows)
-    cdef Py_ssize_t count = (height + args.chunk - 1) // args.chunk
+    if 1 < args.inner < SHORT_INNER:
+        out, kept, total_weight = cross_entropy(
+            turned(x, outer, args.columns, args.inner).reshape(kept_shape[1], args.columns),
+            classes.reshape(-1), weights, ignore_index, label_smoothing, reduction,
+        )
+        if code == NONE:
+            out = out.reshape((<object>classes).shape)
+        return (out if x is logits else restored(out, logits)), kept, total_weight
+    kept = empty(2, kept_shape, number)
+    out = empty(
+        cnp.PyArray_NDIM(classes) if code == NONE else 0, cnp.PyArray_DIMS(classes), number)
+    args.out = cnp.PyArray_DATA(out) if code == NONE else NULL
+    args.first = cnp.PyArray_DATA(kept)
+    args.second = <char*>args.first + kept_shape[1] * cnp.PyArray_ITEMSIZE(x)
+    parts = count_parts(&args, outer)
+    count = (parts + args.chunk - 1) // args.chunk
     if count > 1:
-        _cells = cells_for(&args, height, 3)
+        _cells = cells_for(&args, parts, 3)
     else:
         args.cells = cell
-    run(ROW_cross_entropy, kind, &args, height)
+    run_along(ROW_cross_entropy, ROW_column_cross_entropy, kind, &args, outer)
     for i in range(count):
         if args.cells[3 * i + 2] >= 0:
-            bad_target(classes, args.cells[3 * i + 2], columns)
+            bad_target(classes, args.cells[3 * i + 2], args.columns)
         loss += args.cells[3 * i]
         total_weight += args.cells[3 * i + 1]
     if code == MEAN:
@@ -459,7 +553,7 @@ def cross_entropy(
             (<double*>cnp.PyArray_DATA(out))[0] = loss
         else:
             (<float*>cnp.PyArray_DATA(out))[0] = <float>loss
-    return (out if rows is logits else restored(out, logits)), kept, total_weight
+    return (out if x is logits else restored(out, logits)), kept, total_weight
 
 
 def cross_entropy_backward(
@@ -467,40 +561,48 @@ def cross_entropy_backward(
     double label_smoothing=0.0, str reduction="mean",
 ):
     cdef int code = reduction_code(reduction)
-    cdef ndarray rows = logit_rows(logits)
-    cdef cnp.npy_intp* shape = cnp.PyArray_DIMS(rows)
-    cdef Py_ssize_t height = shape[0], columns = shape[1], i
-    cdef ndarray classes = class_indices(target, height)
-    cdef ndarray weights = vector(weight, cnp.PyArray_TYPE(rows), columns, "weight")
-    cdef int kind = real_type(rows), number = cnp.PyArray_TYPE(rows)
-    cdef ndarray statistics = kept, incoming, out = empty_like(rows), _cells
-    if not ready(statistics, number) or cnp.PyArray_SIZE(statistics) != 2 * height:
+    cdef ndarray x = real_rows(logits), classes = class_indices(target, x)
+    cdef ndarray weights = vector(weight, cnp.PyArray_TYPE(x), class_count(x), "weight")
+    cdef int kind = real_type(x), number = cnp.PyArray_TYPE(x)
+    cdef row_args args = classified(x, classes, weights, ignore_index, label_smoothing)
+    cdef Py_ssize_t positions = cnp.PyArray_SIZE(classes)
+    cdef Py_ssize_t outer = positions // max(args.inner, 1), parts, count, i
+    cdef ndarray statistics = kept, incoming, out, _cells
+    cdef double[1] cell
+    if not ready(statistics, number) or cnp.PyArray_SIZE(statistics) != 2 * positions:
         raise ValueError("kept must be what cross_entropy returned for these logits")
     if type(g) is ndarray and ready(<ndarray>g, number):
         incoming = g
     else:
-        incoming = np.array(g, dtype=(<object>rows).dtype, order="C")
-    if cnp.PyArray_SIZE(incoming) != (height if code == NONE else 1):
+        incoming = np.array(g, dtype=(<object>x).dtype, order="C")
+    if cnp.PyArray_SIZE(incoming) != (positions if code == NONE else 1):
         raise ValueError(f"g must have the shape of the loss; got {np.shape(g)}")
-    cdef double[1] cell
-    cdef row_args args = classified(
-        rows, cnp.PyArray_DATA(out), classes, weights, ignore_index, label_smoothing
-    )
+    if 1 < args.inner < SHORT_INNER:
+        out = cross_entropy_backward(
+            incoming, turned(x, outer, args.columns, args.inner).reshape(positions, args.columns),
+            classes.reshape(-1), kept, total_weight, weights, ignore_index, label_smoothing,
+            reduction,
+        )
+        out = turned(out, outer, args.inner, args.columns).reshape((<object>x).shape)
+        return out if x is logits else restored(out, logits)
+    out = empty_like(x)
+    args.out = cnp.PyArray_DATA(out)
     args.g = cnp.PyArray_DATA(incoming)
     args.g_stride = 1 if code == NONE else 0
     args.b = 1 / total_weight if code == MEAN else 1
     args.first = cnp.PyArray_DATA(statistics)
-    args.second = <char*>args.first + height * cnp.PyArray_ITEMSIZE(rows)
-    cdef Py_ssize_t count = (height + args.chunk - 1) // args.chunk
+    args.second = <char*>args.first + positions * cnp.PyArray_ITEMSIZE(x)
+    parts = count_parts(&args, outer)
+    count = (parts + args.chunk - 1) // args.chunk
     if count > 1:
-        _cells = cells_for(&args, height, 1)
+        _cells = cells_for(&args, parts, 1)
     else:
         args.cells = cell
-    run(ROW_cross_entropy_backward, kind, &args, height)
+    run_along(ROW_cross_entropy_backward, ROW_column_cross_entropy_backward, kind, &args, outer)
     for i in range(count):
         if args.cells[i] >= 0:
-            bad_target(classes, args.cells[i], columns)
-    return out if rows is logits else restored(out, logits)
+            bad_target(classes, args.cells[i], args.columns)
+    return out if x is logits else restored(out, logits)
 
 
 # --- normalisation --------------------------------------------------------------------------------

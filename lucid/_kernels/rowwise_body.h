@@ -9,12 +9,13 @@
  * and go on in float64 with compensation from block to block.
  *
  * Rows of a few columns would leave most of a register empty; softmax and cross-entropy gather them
- * into a tile with one row per lane.
+ * into a tile with one row per lane. Along a middle axis they take a strip of neighbouring
+ * positions at a time, one per lane, and go over the columns in it.
  */
 #ifndef LUCID_ROWWISE
 #define LUCID_ROWWISE
 
-enum { TILE_ROWS = 32, TILE_COLUMNS = 16, COLUMN_BLOCK = 512, SUMMED = 4 };
+enum { TILE_ROWS = 32, TILE_COLUMNS = 16, COLUMN_BLOCK = 512, STRIP = 512, SUMMED = 4 };
 
 typedef struct {
     const void *x, *g, *y;     /* x: rows; g: incoming gradient; y: what forward returned */
@@ -32,6 +33,8 @@ typedef struct {
     Py_ssize_t samples, groups; /* groups: the rows of a sample */
     Py_ssize_t block;          /* samples whose gradients of the weights are added up in one cell */
     int own;                   /* whether the statistics are those of x */
+    /* softmax and cross-entropy over a middle axis alone */
+    Py_ssize_t strip;          /* positions */
 } row_args;
 
 typedef struct {
@@ -44,7 +47,10 @@ typedef void (*row_loop)(const void *args, Py_ssize_t start, Py_ssize_t stop);
     OP(sum) OP(segment_sum) OP(collect) OP(column_sum) OP(amax) OP(amin)                       \
     OP(column_amax) OP(column_amin) OP(argmax) OP(argmin) OP(var_mean)                            \
     OP(softmax) OP(log_softmax) OP(softmax_backward) OP(log_softmax_backward)                     \
-    OP(cross_entropy) OP(cross_entropy_backward) OP(group_norm) OP(group_norm_backward)           \
+    OP(cross_entropy) OP(cross_entropy_backward)                                                  \
+    OP(column_softmax) OP(column_log_softmax) OP(column_softmax_backward)                         \
+    OP(column_log_softmax_backward) OP(column_cross_entropy) OP(column_cross_entropy_backward)    \
+    OP(group_norm) OP(group_norm_backward)                                                        \
     OP(rms_norm) OP(rms_norm_backward) OP(batch_norm) OP(batch_norm_backward)                     \
     OP(short_batch_norm) OP(short_batch_norm_backward) OP(prelu_backward)
 
@@ -494,6 +500,131 @@ ROW_LOOP(log_softmax_backward) {
     }
 }
 
+/* Part `index` of the positions of (rows, columns, inner): `at` is where its first column begins,
+ * `position` where it begins in (rows, inner). */
+typedef struct {
+    Py_ssize_t at, position, width;
+} R(strip);
+
+LUCID_INLINE R(strip) R(nth_strip)(const row_args *args, Py_ssize_t index) {
+    const Py_ssize_t strips = (args->inner + args->strip - 1) / args->strip;
+    const Py_ssize_t row = index / strips, from = index % strips * args->strip;
+    const Py_ssize_t left = args->inner - from;
+    return (R(strip)){
+        row * args->columns * args->inner + from,
+        row * args->inner + from,
+        left < args->strip ? left : args->strip,
+    };
+}
+
+/* Over the columns c of a strip, in each lane j, the sum of `value`: a few columns are added up in
+ * `type`, as in a tile, then in float64 with compensation. `i` is where the element is. */
+#define STRIP_SUM(type, sum, value)                                                               \
+    do {                                                                                          \
+        double lost[STRIP];                                                                       \
+        Py_ssize_t from = 0;                                                                      \
+        do {                                                                                      \
+            const Py_ssize_t to = columns - from < TILE_COLUMNS ? columns : from + TILE_COLUMNS;  \
+            type part[STRIP];                                                                     \
+            for (Py_ssize_t j = 0; j < width; j++) part[j] = 0;                                   \
+            for (Py_ssize_t c = from; c < to; c++)                                                \
+                LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++) {                               \
+                    const Py_ssize_t i = c * inner + j;                                           \
+                    part[j] += (value);                                                           \
+                }                                                                                 \
+            if (from == 0)                                                                        \
+                LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++)                                 \
+                    sum[j] = (double)part[j], lost[j] = 0;                                        \
+            else                                                                                  \
+                LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++) {                               \
+                    const double block = (double)part[j];                                         \
+                    const double next = sum[j] + block, added = next - sum[j];                    \
+                    lost[j] += (sum[j] - (next - added)) + (block - added);                       \
+                    sum[j] = next;                                                                \
+                }                                                                                 \
+        } while ((from += TILE_COLUMNS) < columns);                                               \
+        LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++)                                         \
+            sum[j] += lost[j] - lost[j] == 0 ? lost[j] : 0;                                       \
+    } while (0)
+
+LUCID_INLINE void R(strip_largest)(const real *x, const row_args *args, Py_ssize_t width,
+                                   real *most) {
+    for (Py_ssize_t j = 0; j < width; j++) most[j] = (real)-INFINITY;
+    for (Py_ssize_t c = 0; c < args->columns; c++, x += args->inner)
+        LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++) most[j] = EITHER(x[j], >, most[j]);
+}
+
+/* Largest value and sum of exp(x - largest) of each position. */
+LUCID_INLINE void R(strip_exp_sums)(const real *x, const row_args *args, Py_ssize_t width,
+                                    real *most, real *sum) {
+    const Py_ssize_t columns = args->columns, inner = args->inner;
+    double total[STRIP];
+    R(strip_largest)(x, args, width, most);
+    STRIP_SUM(real, total, R(exp_negative)(x[i] - most[j]));
+    LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++) sum[j] = (real)total[j];
+}
+
+ROW_LOOP(column_softmax) {
+    const Py_ssize_t columns = args->columns, inner = args->inner;
+    for (Py_ssize_t index = start; index < stop; index++) {
+        const R(strip) strip = R(nth_strip)(args, index);
+        const Py_ssize_t width = strip.width;
+        const real *x = (const real *)args->x + strip.at;
+        real *out = (real *)args->out + strip.at, most[STRIP];
+        double sum[STRIP];
+        R(strip_largest)(x, args, width, most);
+        STRIP_SUM(real, sum, out[i] = R(exp_negative)(x[i] - most[j]));
+        LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++) most[j] = (real)(1 / sum[j]);
+        for (Py_ssize_t c = 0; c < columns; c++, out += inner)
+            LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++) out[j] *= most[j];
+    }
+}
+
+ROW_LOOP(column_log_softmax) {
+    const Py_ssize_t columns = args->columns, inner = args->inner;
+    for (Py_ssize_t index = start; index < stop; index++) {
+        const R(strip) strip = R(nth_strip)(args, index);
+        const Py_ssize_t width = strip.width;
+        const real *x = (const real *)args->x + strip.at;
+        real *out = (real *)args->out + strip.at, most[STRIP], sum[STRIP];
+        R(strip_exp_sums)(x, args, width, most, sum);
+        LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++) sum[j] = R(log)(sum[j]);
+        for (Py_ssize_t c = 0; c < columns; c++, x += inner, out += inner)
+            LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++) out[j] = (x[j] - most[j]) - sum[j];
+    }
+}
+
+ROW_LOOP(column_softmax_backward) {
+    const Py_ssize_t columns = args->columns, inner = args->inner;
+    for (Py_ssize_t index = start; index < stop; index++) {
+        const R(strip) strip = R(nth_strip)(args, index);
+        const Py_ssize_t width = strip.width;
+        const real *g = (const real *)args->g + strip.at, *y = (const real *)args->y + strip.at;
+        real *out = (real *)args->out + strip.at, mean[STRIP];
+        double sum[STRIP];
+        STRIP_SUM(real, sum, g[i] * y[i]);
+        LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++) mean[j] = (real)sum[j];
+        for (Py_ssize_t c = 0; c < columns; c++, g += inner, y += inner, out += inner)
+            LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++) out[j] = (g[j] - mean[j]) * y[j];
+    }
+}
+
+ROW_LOOP(column_log_softmax_backward) {
+    const Py_ssize_t columns = args->columns, inner = args->inner;
+    for (Py_ssize_t index = start; index < stop; index++) {
+        const R(strip) strip = R(nth_strip)(args, index);
+        const Py_ssize_t width = strip.width;
+        const real *g = (const real *)args->g + strip.at, *y = (const real *)args->y + strip.at;
+        real *out = (real *)args->out + strip.at, total[STRIP];
+        double sum[STRIP];
+        STRIP_SUM(real, sum, g[i]);
+        LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++) total[j] = (real)sum[j];
+        for (Py_ssize_t c = 0; c < columns; c++, g += inner, y += inner, out += inner)
+            LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++)
+                out[j] = R(fma)(-R(exp_negative)(y[j]), total[j], g[j]);
+    }
+}
+
 /* --- cross-entropy --------------------------------------------------------------------------- */
 
 /* The sum of w (log_sum + most - x) over a row: C times what label smoothing adds. */
@@ -506,80 +637,127 @@ static double R(smooth_sum)(const real *x, const real *weight, real most, real l
     return total;
 }
 
+/* The losses of `count` neighbouring positions to `out` (unless NULL), their sum and that of their
+ * weights added to the cell. Element (i, c) is x[i * step + c * inner]; `smooth` holds smooth_sum
+ * of each position, where there is smoothing. 0 at a target out of range, which the cell names. */
+LUCID_INLINE int R(add_losses)(const row_args *args, const real *x, Py_ssize_t position,
+                               Py_ssize_t count, Py_ssize_t step, const real *most,
+                               const real *log_sum, const double *smooth, double *cell) {
+    const Py_ssize_t columns = args->columns;
+    const real *weight = args->weight;
+    double losses = 0, weights = 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        const int64_t target = args->target[position + i];
+        double loss = 0;
+        if (target != args->ignore_index) {
+            if (target < 0 || target >= columns) {
+                cell[2] = (double)(position + i);
+                return 0;
+            }
+            const double own = weight ? (double)weight[target] : 1;
+            const real logit = x[i * step + target * args->inner];
+            loss = own * ((double)log_sum[i] + ((double)most[i] - (double)logit));
+            if (args->a != 0)
+                loss = (1 - args->a) * loss + args->a / (double)columns * smooth[i];
+            losses += loss;
+            weights += own;
+        }
+        if (args->out) ((real *)args->out)[position + i] = (real)loss;
+    }
+    cell[0] += losses;
+    cell[1] += weights;
+    return 1;
+}
+
 /* Per row: the loss to `out` (unless NULL), to `first` and `second` what backward needs,
  * the largest logit and 1 / sum(exp(x - largest)). Per chunk: the sums of losses and of their
  * weights, and a row whose target is out of range or -1. */
 ROW_LOOP(cross_entropy) {
     const Py_ssize_t columns = args->columns;
-    const real *weight = args->weight;
-    real *most = args->first, *share = args->second, *out = args->out;
-    double *cell = args->cells + 3 * (start / args->chunk), loss_sum = 0, weight_sum = 0;
+    double *cell = args->cells + 3 * (start / args->chunk);
+    cell[0] = cell[1] = 0, cell[2] = -1;
     for (Py_ssize_t row = start; row < stop; row += TILE_ROWS) {
         const Py_ssize_t height = stop - row < TILE_ROWS ? stop - row : TILE_ROWS;
-        const real *rows = (const real *)args->x + row * columns;
-        real largest[TILE_ROWS], sum[TILE_ROWS], log_sum[TILE_ROWS];
-        double tile_loss = 0, tile_weight = 0;
-        R(exp_sums)(rows, height, columns, largest, sum);
+        const real *x = (const real *)args->x + row * columns;
+        real most[TILE_ROWS], sum[TILE_ROWS], log_sum[TILE_ROWS];
+        double smooth[TILE_ROWS];
+        R(exp_sums)(x, height, columns, most, sum);
         LUCID_LOOP for (int i = 0; i < TILE_ROWS; i++)
             log_sum[i] = R(log)(sum[i]), sum[i] = 1 / sum[i];
-        for (Py_ssize_t i = 0; i < height; i++) {
-            const int64_t target = args->target[row + i];
-            const real *x = rows + i * columns;
-            double loss = 0;
-            if (target != args->ignore_index) {
-                if (target < 0 || target >= columns) {
-                    cell[2] = (double)(row + i);
-                    return;
-                }
-                const double own = weight ? (double)weight[target] : 1;
-                loss = own * ((double)log_sum[i] + ((double)largest[i] - (double)x[target]));
-                if (args->a != 0)
-                    loss = (1 - args->a) * loss
-                         + args->a / (double)columns
-                             * R(smooth_sum)(x, weight, largest[i], log_sum[i], columns);
-                tile_loss += loss;
-                tile_weight += own;
-            }
-            if (out) out[row + i] = (real)loss;
-            most[row + i] = largest[i];
-            share[row + i] = sum[i];
-        }
-        loss_sum += tile_loss;
-        weight_sum += tile_weight;
+        if (args->a != 0)
+            for (Py_ssize_t i = 0; i < height; i++)
+                smooth[i] =
+                    R(smooth_sum)(x + i * columns, args->weight, most[i], log_sum[i], columns);
+        if (!R(add_losses)(args, x, row, height, columns, most, log_sum, smooth, cell)) return;
+        memcpy((real *)args->first + row, most, (size_t)height * sizeof(real));
+        memcpy((real *)args->second + row, sum, (size_t)height * sizeof(real));
     }
-    cell[0] = loss_sum;
-    cell[1] = weight_sum;
-    cell[2] = -1;
 }
 
-/* With s the smoothing, w the weights and p = softmax(x), the gradient of a row's loss is
- *     p ((1 - s) w_target + s/C sum(w)) - (1 - s) w_target [c = target] - s/C w_c.
- * Per chunk: a row whose target is out of range, or -1. */
+/* ... and over a middle axis, per position. */
+ROW_LOOP(column_cross_entropy) {
+    const Py_ssize_t columns = args->columns, inner = args->inner;
+    const real *weight = args->weight;
+    double *cell = args->cells + 3 * (start / args->chunk);
+    cell[0] = cell[1] = 0, cell[2] = -1;
+    for (Py_ssize_t index = start; index < stop; index++) {
+        const R(strip) strip = R(nth_strip)(args, index);
+        const Py_ssize_t width = strip.width;
+        const real *x = (const real *)args->x + strip.at;
+        real *most = (real *)args->first + strip.position;
+        real *share = (real *)args->second + strip.position;
+        real log_sum[STRIP];
+        double smooth[STRIP];
+        R(strip_exp_sums)(x, args, width, most, share);
+        LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++)
+            log_sum[j] = R(log)(share[j]), share[j] = 1 / share[j];
+        if (args->a != 0)
+            STRIP_SUM(double, smooth, (double)(weight ? weight[c] : 1) * ((double)log_sum[j]
+                + ((double)most[j] - (double)x[i])));
+        if (!R(add_losses)(args, x, strip.position, width, 1, most, log_sum, smooth, cell)) return;
+    }
+}
+
+/* With s the smoothing, w the weights and p = softmax(x), the gradient of a position's loss is
+ *     p ((1 - s) w_target + s/C sum(w)) - (1 - s) w_target [c = target] - s/C w_c,
+ * that is, factor exp(x - largest) - own [c = target] - each w_c. Where the target is ignored these
+ * are 0. Returns a position whose target is out of range, or -1. */
+LUCID_INLINE Py_ssize_t R(slopes)(const row_args *args, Py_ssize_t position, Py_ssize_t count,
+                                  real *factor, real *own, real *each) {
+    const real *weight = args->weight, *share = (const real *)args->second + position;
+    const double spread = args->a / (double)args->columns;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        const int64_t target = args->target[position + i];
+        factor[i] = own[i] = each[i] = 0;
+        if (target == args->ignore_index) continue;
+        if (target < 0 || target >= args->columns) return position + i;
+        const double g = (double)((const real *)args->g)[(position + i) * args->g_stride] * args->b;
+        const double weight_own = (1 - args->a) * (weight ? (double)weight[target] : 1);
+        factor[i] = (real)(g * (weight_own
+            + spread * args->weight_sum) * (double)share[i]);
+        own[i] = (real)(g * weight_own);
+        each[i] = args->a == 0 ? 0 : (real)(g * spread);
+    }
+    return -1;
+}
+
+/* Per chunk: a row whose target is out of range, or -1. */
 ROW_LOOP(cross_entropy_backward) {
     const Py_ssize_t columns = args->columns;
-    const real *weight = args->weight, *most = args->first, *share = args->second;
-    const double spread = args->a / (double)columns;
-    args->cells[start / args->chunk] = -1;
+    const real *weight = args->weight;
+    double *cell = args->cells + start / args->chunk;
+    *cell = -1;
     for (Py_ssize_t row = start; row < stop; row += TILE_ROWS) {
         const Py_ssize_t height = stop - row < TILE_ROWS ? stop - row : TILE_ROWS;
         const real *rows = (const real *)args->x + row * columns;
         real *outs = (real *)args->out + row * columns;
-        real factor[TILE_ROWS] = {0}, base[TILE_ROWS] = {0}, own[TILE_ROWS], each[TILE_ROWS];
-        for (Py_ssize_t i = 0; i < height; i++) {
-            const int64_t target = args->target[row + i];
-            if (target == args->ignore_index) continue;
-            if (target < 0 || target >= columns) {
-                args->cells[start / args->chunk] = (double)(row + i);
-                return;
-            }
-            const double g = (double)((const real *)args->g)[(row + i) * args->g_stride] * args->b;
-            const double weight_own = (1 - args->a) * (weight ? (double)weight[target] : 1);
-            base[i] = most[row + i];
-            factor[i] = (real)(g * (weight_own
-                + spread * args->weight_sum) * (double)share[row + i]);
-            own[i] = (real)(g * weight_own);
-            each[i] = (real)(g * spread);
+        real base[TILE_ROWS] = {0}, factor[TILE_ROWS] = {0}, own[TILE_ROWS], each[TILE_ROWS];
+        const Py_ssize_t bad = R(slopes)(args, row, height, factor, own, each);
+        if (bad >= 0) {
+            *cell = (double)bad;
+            return;
         }
+        memcpy(base, (const real *)args->first + row, (size_t)height * sizeof(real));
         if (columns <= TILE_COLUMNS) {
             R(tile) tile;
             R(gather)(rows, height, columns, tile);
@@ -599,11 +777,45 @@ ROW_LOOP(cross_entropy_backward) {
             if (columns > TILE_COLUMNS)
                 LUCID_LOOP for (Py_ssize_t j = 0; j < columns; j++)
                     out[j] = R(exp_negative)(x[j] - base[i]) * factor[i];
-            if (spread != 0)
+            if (args->a != 0)
                 for (Py_ssize_t j = 0; j < columns; j++)
                     out[j] -= weight ? each[i] * weight[j] : each[i];
             out[target] -= own[i];
         }
+    }
+}
+
+ROW_LOOP(column_cross_entropy_backward) {
+    const Py_ssize_t columns = args->columns, inner = args->inner;
+    const real *weight = args->weight;
+    double *cell = args->cells + start / args->chunk;
+    *cell = -1;
+    for (Py_ssize_t index = start; index < stop; index++) {
+        const R(strip) strip = R(nth_strip)(args, index);
+        const Py_ssize_t width = strip.width;
+        const int64_t *target = args->target + strip.position;
+        const real *x = (const real *)args->x + strip.at;
+        const real *base = (const real *)args->first + strip.position;
+        real *out = (real *)args->out + strip.at;
+        real factor[STRIP], own[STRIP], each[STRIP];
+        bits used[STRIP];
+        const Py_ssize_t bad = R(slopes)(args, strip.position, width, factor, own, each);
+        if (bad >= 0) {
+            *cell = (double)bad;
+            return;
+        }
+        for (Py_ssize_t j = 0; j < width; j++) used[j] = target[j] != args->ignore_index;
+        for (Py_ssize_t c = 0; c < columns; c++) {
+            const real share = args->a == 0 ? 0 : weight ? weight[c] : 1;
+            LUCID_LOOP for (Py_ssize_t j = 0; j < width; j++) {
+                const Py_ssize_t i = c * inner + j;
+                const real slope =
+                    R(exp_negative)(x[i] - base[j]) * factor[j] - each[j] * share;
+                out[i] = used[j] ? slope : 0;
+            }
+        }
+        for (Py_ssize_t j = 0; j < width; j++)
+            if (used[j]) out[target[j] * inner + j] -= own[j];
     }
 }
 

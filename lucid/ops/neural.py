@@ -26,14 +26,6 @@ def _real(x: Array, caller: str) -> None:
 # -------------------------------------------------------------------- soft maxima
 
 
-def _along(kernel: Callable[..., Array], dim: int, *arrays: Array) -> Array:
-    """A kernel on rows applied along ``dim``."""
-    ndim = arrays[0].ndim
-    if ndim == 0 or dim in (-1, ndim - 1):
-        return kernel(*arrays)
-    return np.moveaxis(kernel(*[np.moveaxis(x, dim, -1) for x in arrays]), -1, dim)
-
-
 @operation(1)
 def softmax(x: Array, dim: int, dtype: Any = None) -> Array:
     r"""Shares that add up to 1 along ``dim``: :math:`e^{x_i} / \sum_j e^{x_j}`.
@@ -52,13 +44,13 @@ def softmax(x: Array, dim: int, dtype: Any = None) -> Array:
     """
     x = x if dtype is None else x.astype(dtype)
     _real(x, "softmax")
-    return _along(B.softmax, one_dim(dim, x.ndim, "softmax"), x)
+    return B.softmax(x, one_dim(dim, x.ndim, "softmax"))
 
 
 softmax.gradient(x=lambda F, g, out, dim: F.softmax_backward(g, out, dim))
 fused_rule(
     "softmax_backward",
-    lambda g, out, dim: _along(B.softmax_backward, dim, g, out),
+    B.softmax_backward,
     lambda F, g, out, dim: F.mul(out, F.sub(g, F.sum(F.mul(g, out), dim, True, None))),
 )
 
@@ -71,25 +63,18 @@ def log_softmax(x: Array, dim: int, dtype: Any = None) -> Array:
     """
     x = x if dtype is None else x.astype(dtype)
     _real(x, "log_softmax")
-    return _along(B.log_softmax, one_dim(dim, x.ndim, "log_softmax"), x)
+    return B.log_softmax(x, one_dim(dim, x.ndim, "log_softmax"))
 
 
 log_softmax.gradient(x=lambda F, g, out, dim: F.log_softmax_backward(g, out, dim))
 fused_rule(
     "log_softmax_backward",
-    lambda g, out, dim: _along(B.log_softmax_backward, dim, g, out),
+    B.log_softmax_backward,
     lambda F, g, out, dim: F.sub(g, F.mul(F.exp(out), F.sum(g, dim, True, None))),
 )
 
 
 # -------------------------------------------------------------------- cross-entropy
-
-
-def _rows(x: Array) -> Array:
-    """Logits as (rows, classes): the classes are dimension 1, or 0 of a single sample."""
-    if x.ndim == 2:
-        return x
-    return x.reshape(1, -1) if x.ndim == 1 else np.moveaxis(x, 1, -1).reshape(-1, x.shape[1])
 
 
 def _check_classes(x: Array, target: Array, caller: str) -> None:
@@ -112,14 +97,10 @@ def _cross_entropy(
     label_smoothing: float,
     reduction: Any,
 ) -> tuple[Array, Array, float]:
-    """The loss, what backward needs of the rows, and what the mean divided by."""
-    if x.ndim == 2 and target.ndim == 1:
-        return B.cross_entropy(x, target, weight, ignore_index, label_smoothing, reduction)
-    _check_classes(x, target, "cross_entropy")
-    loss, kept, total = B.cross_entropy(
-        _rows(x), target.reshape(-1), weight, ignore_index, label_smoothing, reduction
-    )
-    return (loss.reshape(target.shape) if reduction == "none" else loss), kept, total
+    """The loss, what backward needs of each position, and what the mean divided by."""
+    if x.ndim != 2 or target.ndim != 1:
+        _check_classes(x, target, "cross_entropy")
+    return B.cross_entropy(x, target, weight, ignore_index, label_smoothing, reduction)
 
 
 @operation(3)
@@ -193,13 +174,9 @@ def _cross_entropy_backward(
     kept: Any,
     total: Any,
 ) -> Array:
-    settings: Any = (weight, ignore_index, label_smoothing, reduction)
-    if x.ndim == 2:
-        return B.cross_entropy_backward(g, x, target, kept, total, *settings)
-    rows = B.cross_entropy_backward(g, _rows(x), target.reshape(-1), kept, total, *settings)
-    if x.ndim == 1:
-        return rows.reshape(x.shape)
-    return np.moveaxis(rows.reshape(x.shape[0], *x.shape[2:], x.shape[1]), -1, 1)
+    return B.cross_entropy_backward(
+        g, x, target, kept, total, weight, ignore_index, label_smoothing, reduction
+    )
 
 
 def _cross_entropy_backward_composed(

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -143,9 +144,9 @@ def test_var_mean(dtype, correction):
 # --- softmax --------------------------------------------------------------------------------------
 
 
-def softmax(x):
-    e = np.exp(x - x.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
+def softmax(x, axis=-1):
+    e = np.exp(x - x.max(axis, keepdims=True))
+    return e / e.sum(axis, keepdims=True)
 
 
 @pytest.mark.parametrize("dtype", REALS)
@@ -182,6 +183,94 @@ def test_softmax_edges(columns):
     np.testing.assert_array_equal(rowwise.softmax(np.ones((2, 2), int)), 0.5)
     for operand in layouts(values((5, columns), np.float64)):
         np.testing.assert_allclose(rowwise.softmax(operand), softmax(operand), rtol=1e-13)
+
+
+# Few and many columns and positions after them; whole and broken vectors; strips and chunks.
+MIDDLE = [
+    (2, 3, 1), (3, 5, 2), (2, 17, 7), (3, 1, 8), (2, 16, 9), (3, 40, 16), (1, 33, 31), (2, 21, 513),
+    (1, 300, 70), (4, 21, 33, 31), (1, 2000, 3, 100), (300, 3, 40),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", REALS)
+@pytest.mark.parametrize("shape", MIDDLE)
+def test_softmax_of_a_middle_axis(shape, dtype):
+    x, g = 3 * values(shape, dtype), values(shape, dtype, 1)
+    p = softmax(x.astype(np.float64), 1)
+    for axis in (1, 1 - x.ndim):
+        np.testing.assert_allclose(rowwise.softmax(x, axis), p, **close(dtype))
+        np.testing.assert_allclose(rowwise.log_softmax(x, axis), np.log(p), **close(dtype, 16))
+        gradient = p * (g - (g * p).sum(1, np.longdouble, keepdims=True))
+        out = rowwise.softmax_backward(g, p.astype(dtype), axis)
+        np.testing.assert_allclose(out, gradient, **close(dtype))
+        gradient = g - p * g.sum(1, np.longdouble, keepdims=True)
+        out = rowwise.log_softmax_backward(g, np.log(p).astype(dtype), axis)
+        np.testing.assert_allclose(out, gradient, **close(dtype, 500))
+
+
+@pytest.mark.parametrize("inner", [3, 40])
+@pytest.mark.parametrize("columns", [3, 40])
+def test_softmax_edges_of_a_middle_axis(columns, inner):
+    x = np.zeros((2, columns, inner), np.float32)
+    x[0, :, 0] = -np.inf
+    x[0, 1:, 1] = -np.inf
+    x[1, :2, 0] = 3e38
+    x[1, 0, 1] = np.nan
+    x[1, columns - 1, 2] = np.inf
+    out, logs = rowwise.softmax(x, 1), rowwise.log_softmax(x, 1)
+    rows = np.moveaxis(x, 1, -1)
+    np.testing.assert_array_equal(np.moveaxis(out, 1, -1), rowwise.softmax(rows))
+    np.testing.assert_allclose(np.moveaxis(logs, 1, -1), rowwise.log_softmax(rows), rtol=1e-6)
+    bad = np.zeros((2, inner), bool)
+    bad[0, 0] = bad[1, 1] = bad[1, 2] = True
+    np.testing.assert_array_equal(np.isnan(out), np.broadcast_to(bad[:, None], x.shape))
+    g = np.ones_like(x)
+    g[0, 0, 0] = np.nan
+    back = rowwise.softmax_backward(g, np.full_like(x, 0.5), 1)
+    np.testing.assert_array_equal(np.isnan(back).any(1), np.isnan(g).any(1))
+    back = rowwise.log_softmax_backward(g, np.full_like(x, -1), 1)
+    np.testing.assert_array_equal(np.isnan(back).any(1), np.isnan(g).any(1))
+
+
+def test_softmax_of_every_axis_and_layout():
+    for shape in [(0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 0, 100), (2, 3, 4, 5), (9,), ()]:
+        for axis in range(-len(shape) or -1, len(shape) or 1):
+            x = values(shape, np.float64) if shape else np.float64(2)
+            expected = softmax(np.moveaxis(x, axis, -1)) if np.size(x) and shape else np.ones(shape)
+            expected = np.moveaxis(expected, -1, axis) if np.size(x) and shape else expected
+            out = rowwise.softmax(x, axis)
+            np.testing.assert_allclose(out, expected, rtol=1e-13)
+            assert out.shape == rowwise.log_softmax(x, axis).shape == shape
+            assert rowwise.softmax_backward(out, out, axis).shape == shape
+    for inner in (3, 40):
+        x = values((4, inner, 5), np.float64).transpose(0, 2, 1)  # as channels_last
+        for operand in [x, *layouts(x)]:
+            before = operand.copy()
+            out = rowwise.softmax(operand, 1)
+            np.testing.assert_allclose(out, softmax(operand, 1), rtol=1e-13)
+            back = rowwise.softmax_backward(operand, out, 1)
+            expected = out * (operand - (operand * out).sum(1, keepdims=True))
+            np.testing.assert_allclose(back, expected, rtol=1e-11, atol=1e-13)
+            np.testing.assert_array_equal(operand, before)
+        assert rowwise.softmax(x.astype(np.float16), 1).dtype == np.float16
+        assert rowwise.softmax_backward(x, x.astype(np.float16), 1).dtype == np.float16
+    for axis in (3, -4):
+        with pytest.raises(ValueError, match=f"axis {axis} is out of range for 3 dimensions"):
+            rowwise.softmax(x, axis)
+
+
+@pytest.mark.parametrize("dtype", REALS)
+def test_long_sums_of_a_middle_axis(dtype):
+    x, g = values((2, 70_000, 9), dtype), values((2, 70_000, 9), dtype, 1) + 3
+    p = np.exp(x.astype(np.longdouble) - x.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    np.testing.assert_allclose(rowwise.softmax(x, 1), p, rtol=8 * np.finfo(dtype).eps)
+    mean = (g * p).sum(1, keepdims=True)
+    error = abs(rowwise.softmax_backward(g, p.astype(dtype), 1) - (g - mean) * p)
+    assert (error <= 8 * np.finfo(dtype).eps * (abs(g) + abs(mean)) * p).all()
+    total = g.sum(1, np.longdouble, keepdims=True)
+    error = abs(rowwise.log_softmax_backward(g, np.log(p).astype(dtype), 1) - (g - total * p))
+    assert (error <= 32 * np.finfo(dtype).eps * (abs(g) + abs(total) * p)).all()
 
 
 # --- cross-entropy --------------------------------------------------------------------------------
@@ -224,6 +313,84 @@ def test_cross_entropy(shape, dtype):
         out = rowwise.cross_entropy_backward(g, x, target, kept, total, weight, *options)
         assert out.dtype == dtype
         np.testing.assert_allclose(out, gradient / 2, **close(dtype))
+
+
+@pytest.mark.parametrize("dtype", REALS)
+@pytest.mark.parametrize("shape", [*MIDDLE, (5,), (1, 3, 70_000)])
+def test_cross_entropy_of_a_middle_axis(shape, dtype):
+    random = np.random.default_rng(0)
+    x, dim = 3 * values(shape, dtype), min(len(shape) - 1, 1)
+    classes = shape[dim]
+    target = random.integers(0, classes, shape[:dim] + shape[dim + 1 :])
+    target.reshape(-1)[0] = 0
+    rows = np.moveaxis(x, dim, -1).reshape(-1, classes)
+    for weighted, *options in OPTIONS:
+        weight = random.uniform(0.2, 2, classes).astype(dtype) if weighted else None
+        expected, gradient = cross_entropy(rows, target.reshape(-1), weight, *options)
+        loss, kept, total = rowwise.cross_entropy(x, target, weight, *options)
+        assert loss.dtype == dtype
+        assert loss.shape == (target.shape if options[2] == "none" else ())
+        np.testing.assert_allclose(
+            loss.reshape(-1), np.reshape(expected, -1), **close(dtype, 16), equal_nan=True
+        )
+        g = np.full(loss.shape, 0.5, dtype)
+        out = rowwise.cross_entropy_backward(g, x, target, kept, total, weight, *options)
+        assert out.dtype == dtype
+        assert out.shape == x.shape
+        out = np.moveaxis(out, dim, -1).reshape(-1, classes)
+        np.testing.assert_allclose(out, gradient / 2, **close(dtype), equal_nan=True)
+
+
+@pytest.mark.parametrize("inner", [3, 40])
+def test_cross_entropy_edges_of_a_middle_axis(inner):
+    x, target = values((2, 4, inner), np.float32), np.ones((2, inner), np.int64)
+    target[0, 1] = target[1, 2] = -100
+    x[0, :, 1] = np.nan  # ignored
+    x[0, 2, 0] = np.nan
+    x[1, :, 0] = -np.inf
+    for smoothing in (0.0, 0.1):
+        options = (None, -100, smoothing, "none")
+        loss, kept, total = rowwise.cross_entropy(x, target, *options)
+        g = np.ones_like(loss)
+        g[1, 1] = np.inf
+        out = rowwise.cross_entropy_backward(g, x, target, kept, total, *options)
+        bad = np.zeros((2, inner), bool)
+        bad[0, 0] = bad[1, 0] = True
+        np.testing.assert_array_equal(np.isnan(loss), bad)
+        rows = np.moveaxis(x, 1, -1).reshape(-1, 4)
+        _, kept, total = rowwise.cross_entropy(rows, target.reshape(-1), *options)
+        expected = rowwise.cross_entropy_backward(
+            g.reshape(-1), rows, target.reshape(-1), kept, total, *options
+        )
+        np.testing.assert_allclose(np.moveaxis(out, 1, -1).reshape(-1, 4), expected, rtol=1e-5)
+        assert (out[0, :, 1] == 0).all()
+        assert (out[1, :, 2] == 0).all()
+
+
+def test_cross_entropy_of_nothing_and_of_layouts():
+    for shape in ((0, 3, 2), (2, 3, 0), (0, 3, 20)):
+        x, target = np.ones(shape, np.float32), np.zeros((shape[0], shape[2]), np.int64)
+        loss, kept, total = rowwise.cross_entropy(x, target)
+        assert np.isnan(loss)
+        assert rowwise.cross_entropy_backward(loss, x, target, kept, total).shape == shape
+    for inner in (3, 40):
+        with pytest.raises(IndexError, match="target 0 is out of range for 0 classes"):
+            rowwise.cross_entropy(np.ones((2, 0, inner)), np.zeros((2, inner), np.int64))
+        x = values((4, inner, 5), np.float64).transpose(0, 2, 1)  # as channels_last
+        target = np.random.default_rng(0).integers(0, 5, (inner, 4)).T
+        loss, kept, total = rowwise.cross_entropy(x.copy(), target.copy())
+        back = rowwise.cross_entropy_backward(loss, x.copy(), target.copy(), kept, total)
+        for operand in [x, *layouts(x)]:
+            for classes in (target, target.astype(np.int32)):
+                found = rowwise.cross_entropy(operand, classes)
+                np.testing.assert_array_equal(found[0], loss)
+                out = rowwise.cross_entropy_backward(loss, operand, classes, *found[1:])
+                np.testing.assert_array_equal(out, back)
+        half = x.astype(np.float16)
+        loss, kept, total = rowwise.cross_entropy(half, target)
+        assert loss.dtype == np.float16
+        out = rowwise.cross_entropy_backward(loss, half, target, kept, total)
+        assert out.dtype == np.float16
 
 
 @pytest.mark.torch
@@ -275,6 +442,19 @@ def test_target_out_of_range(bad, rows):
         rowwise.cross_entropy_backward(np.float32(1), x, target, kept, total)
 
 
+@pytest.mark.parametrize("shape", [(2, 4, 3), (1, 4, 40), (3, 4, 20_000)])
+@pytest.mark.parametrize("bad", [4, -1, 2**40])
+def test_target_of_a_middle_axis_out_of_range(bad, shape):
+    x, target = values(shape, np.float32), np.zeros((shape[0], shape[2]), np.int64)
+    _, kept, total = rowwise.cross_entropy(x, target)
+    target[-1, -1] = 5
+    target[-1, -2] = bad
+    with pytest.raises(IndexError, match=f"target {bad} is out of range for 4 classes"):
+        rowwise.cross_entropy(x, target)
+    with pytest.raises(IndexError, match=f"target {bad} is out of range for 4 classes"):
+        rowwise.cross_entropy_backward(np.float32(1), x, target, kept, total)
+
+
 def test_bad_arguments_of_cross_entropy():
     x, target = values((3, 4), np.float32), np.zeros(3, np.int64)
     with pytest.raises(ValueError, match=r"target must have shape \(3,\)"):
@@ -284,7 +464,11 @@ def test_bad_arguments_of_cross_entropy():
     with pytest.raises(ValueError, match=r"weight must have shape \(4,\)"):
         rowwise.cross_entropy(x, target, np.ones(3))
     with pytest.raises(ValueError, match="logits must have shape"):
-        rowwise.cross_entropy(x[0], target)
+        rowwise.cross_entropy(x[0, 0], target)
+    for shape in ((4,), (2, 4, 3), (3, 4, 2, 1)):
+        expected = re.escape(str((*shape[: len(shape) > 1], *shape[2:])))
+        with pytest.raises(ValueError, match=f"target must have shape {expected}"):
+            rowwise.cross_entropy(np.ones(shape), target)
     with pytest.raises(ValueError, match="reduction must be"):
         rowwise.cross_entropy(x, target, reduction="average")
     with pytest.raises(ValueError, match="kept must be"):
@@ -541,6 +725,7 @@ def test_bad_arguments_of_norms():
 def test_thread_count_does_not_matter(dtype):
     x, g, long = values((900, 700), dtype), values((900, 700), dtype, 1), values(600_001, dtype)
     target = np.random.default_rng(0).integers(0, 700, 900)
+    planes, classes = x.reshape(9, 7, 100, 100), target.repeat(100).reshape(9, 100, 100) % 7
     before = threads.get_num_threads()
     results = []
     try:
@@ -548,10 +733,14 @@ def test_thread_count_does_not_matter(dtype):
             threads.set_num_threads(count)
             loss, kept, total = rowwise.cross_entropy(x, target)
             out, mean, var = rowwise.layer_norm(x)
+            plane_loss, plane_kept, plane_total = rowwise.cross_entropy(planes, classes)
+            plane_kept = plane_loss, planes, classes, plane_kept, plane_total
             results.append([
                 rowwise.sum(long), rowwise.sum(x, 0), rowwise.sum(x, 1), rowwise.amax(x, 1),
                 rowwise.softmax(x), rowwise.softmax_backward(g, x), loss, kept, out,
                 rowwise.cross_entropy_backward(loss, x, target, kept, total),
+                plane_loss, rowwise.cross_entropy_backward(*plane_kept),
+                rowwise.softmax(planes, 1), rowwise.log_softmax_backward(planes, planes, 1),
                 *rowwise.layer_norm_backward(g, x, mean, var), *all_norms(x, g),
                 *all_norms(x.reshape(100, 36, -1), g.reshape(100, 36, -1)),
             ])  # fmt: skip

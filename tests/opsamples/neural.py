@@ -55,10 +55,13 @@ def functional(name):
 SAMPLES = [
     Sample("softmax", ((3, 4),), {"dim": 1}, numpy=softmax, torch="softmax"),
     Sample("softmax", ((3, 4, 2),), {"dim": -2}, numpy=softmax, torch="softmax"),
+    Sample("softmax", ((2, 3, 9),), {"dim": 1}, numpy=softmax, torch="softmax"),
+    Sample("softmax", ((3, 2, 3, 4),), {"dim": 0}, numpy=softmax, torch="softmax"),
     Sample("softmax", ((),), {"dim": 0}, torch="softmax"),
     Sample("softmax", ((0, 3),), {"dim": 1}, torch="softmax"),
     Sample("log_softmax", ((3, 4),), {"dim": 1}, torch="log_softmax"),
     Sample("log_softmax", ((3, 4, 2),), {"dim": 0}, torch="log_softmax"),
+    Sample("log_softmax", ((2, 3, 9),), {"dim": 1}, torch="log_softmax"),
     Sample("log_softmax", ((0, 3),), {"dim": 1}, torch="log_softmax"),
     Sample("embedding", ((3, 2),), numpy=lambda w: w[INDEX],
            call=lambda w: embedding.embedding(w, INDEX, None)),
