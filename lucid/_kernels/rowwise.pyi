@@ -72,6 +72,26 @@ def cross_entropy_backward(
 ) -> Array:
     """Gradient with respect to the logits; `g` has the shape of the loss."""
 
+def nll_loss(
+    logs: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> tuple[Array, float]:
+    """Loss of log-probabilities, shaped as in `cross_entropy`; also the sum of the weights."""
+
+def nll_loss_backward(
+    g: ArrayLike,
+    shape: tuple[int, ...],
+    target: ArrayLike,
+    total_weight: float,
+    weight: ArrayLike | None = None,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> Array:
+    """Gradient with respect to log-probabilities of that shape, in the dtype of `g`."""
+
 def layer_norm(
     x: ArrayLike, weight: ArrayLike | None = None, bias: ArrayLike | None = None, eps: float = 1e-5
 ) -> tuple[Array, Statistic, Statistic]:

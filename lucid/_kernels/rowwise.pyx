@@ -1,4 +1,4 @@
-"""Row-wise kernels: reductions, softmax, cross-entropy and normalisation, in float32 and float64.
+"""Row-wise kernels: reductions, softmax, class losses and normalisation, in float32 and float64.
 
 Contiguous arrays run in the loops of `rowwise_body.h`, on several threads where that pays; other
 layouts are copied once or, like other dtypes, go to NumPy. Results are ndarrays, 0-d included, and
@@ -28,9 +28,10 @@ cdef extern from *:
         ROW_softmax_backward, ROW_log_softmax_backward, ROW_cross_entropy
         ROW_cross_entropy_backward, ROW_column_softmax, ROW_column_log_softmax
         ROW_column_softmax_backward, ROW_column_log_softmax_backward, ROW_column_cross_entropy
-        ROW_column_cross_entropy_backward, ROW_group_norm, ROW_group_norm_backward, ROW_rms_norm
-        ROW_rms_norm_backward, ROW_batch_norm, ROW_batch_norm_backward, ROW_short_batch_norm
-        ROW_short_batch_norm_backward, ROW_prelu_backward
+        ROW_column_cross_entropy_backward, ROW_nll_loss, ROW_nll_loss_backward, ROW_group_norm
+        ROW_group_norm_backward, ROW_rms_norm, ROW_rms_norm_backward, ROW_batch_norm
+        ROW_batch_norm_backward, ROW_short_batch_norm, ROW_short_batch_norm_backward
+        ROW_prelu_backward
         TILE_ROWS, COLUMN_BLOCK, STRIP
     ctypedef struct row_args:
         const void* x
@@ -364,22 +365,25 @@ cdef enum:
 
 
 cdef Py_ssize_t split(ndarray x, int axis, row_args* args) except -1:
-    """`x` as (outer, columns, inner) around the axis; nothing is walked of an empty array."""
+    """Arguments for `x` as (outer, columns, inner) around the axis; returns outer."""
     cdef int ndim = cnp.PyArray_NDIM(x), i
     cdef cnp.npy_intp* shape = cnp.PyArray_DIMS(x)
-    args.columns = args.inner = 1
+    cdef Py_ssize_t outer = 1, columns = 1, inner = 1
     if not -max(ndim, 1) <= axis < max(ndim, 1):
         raise ValueError(f"axis {axis} is out of range for {ndim} dimensions")
-    if ndim:
-        axis += ndim if axis < 0 else 0
-        args.columns = shape[axis]
-        for i in range(axis + 1, ndim):
-            args.inner *= shape[i]
-    if args.inner == 1:
-        set_chunk(args, CHUNK)
-    else:
+    if axis < 0:
+        axis += ndim
+    for i in range(ndim):
+        if i < axis:
+            outer *= shape[i]
+        elif i == axis:
+            columns = shape[i]
+        else:
+            inner *= shape[i]
+    args[0] = prepared(x, NULL, columns, inner)
+    if inner != 1:
         set_strips(args)
-    return cnp.PyArray_SIZE(x) // max(args.columns * args.inner, 1)
+    return outer
 
 
 cdef ndarray turned(ndarray x, Py_ssize_t outer, Py_ssize_t first, Py_ssize_t second):
@@ -390,7 +394,7 @@ cdef ndarray turned(ndarray x, Py_ssize_t outer, Py_ssize_t first, Py_ssize_t se
 
 cdef ndarray along(int by_row, int by_column, x, int axis):
     cdef ndarray rows = real_rows(x), out
-    cdef row_args args = prepared(rows, NULL, 1)
+    cdef row_args args
     cdef Py_ssize_t outer = split(rows, axis, &args)
     if 1 < args.inner < SHORT_INNER:
         out = along(by_row, by_column, turned(rows, outer, args.columns, args.inner), -1)
@@ -398,7 +402,8 @@ cdef ndarray along(int by_row, int by_column, x, int axis):
     else:
         out = empty_like(rows)
         args.out = cnp.PyArray_DATA(out)
-        run_along(by_row, by_column, real_type(rows), &args, outer)
+        if cnp.PyArray_SIZE(rows):
+            run_along(by_row, by_column, real_type(rows), &args, outer)
     return out if rows is x else restored(out, x)
 
 
@@ -408,7 +413,7 @@ def log_softmax(x, int axis=-1): return along(ROW_log_softmax, ROW_column_log_so
 
 cdef ndarray along_backward(int by_row, int by_column, g, y, int axis):
     cdef ndarray rows = real_rows(y), incoming = alike(g, rows, "g"), out
-    cdef row_args args = prepared(rows, NULL, 1)
+    cdef row_args args
     cdef Py_ssize_t outer = split(rows, axis, &args)
     if 1 < args.inner < SHORT_INNER:
         out = along_backward(
@@ -420,7 +425,8 @@ cdef ndarray along_backward(int by_row, int by_column, g, y, int axis):
         out = empty_like(rows)
         args.y, args.g = args.x, cnp.PyArray_DATA(incoming)
         args.out = cnp.PyArray_DATA(out)
-        run_along(by_row, by_column, real_type(rows), &args, outer)
+        if cnp.PyArray_SIZE(rows):
+            run_along(by_row, by_column, real_type(rows), &args, outer)
     return out if rows is y else restored(out, y)
 
 
@@ -475,13 +481,12 @@ cdef ndarray class_indices(target, ndarray logits):
     return target
 
 
-cdef row_args classified(
-    ndarray logits, ndarray target, ndarray weight, int64_t ignore_index, double smoothing
-) except *:
-    """The arguments that forward and backward share."""
-    cdef row_args args = prepared(logits, NULL, 1)
-    cdef Py_ssize_t i
-    split(logits, min(cnp.PyArray_NDIM(logits) - 1, 1), &args)
+cdef Py_ssize_t classified(
+    ndarray logits, ndarray target, ndarray weight, int64_t ignore_index, double smoothing,
+    row_args* args
+) except -1:
+    """The arguments that forward and backward share, of (outer, classes, inner); returns outer."""
+    cdef Py_ssize_t outer = split(logits, min(cnp.PyArray_NDIM(logits) - 1, 1), args), i
     args.target = <const int64_t*>cnp.PyArray_DATA(target)
     args.weight = data_or_null(weight)
     args.ignore_index = ignore_index
@@ -494,16 +499,64 @@ cdef row_args classified(
                 args.weight_sum += (<const double*>args.weight)[i]
             else:
                 args.weight_sum += (<const float*>args.weight)[i]
-    return args
+    return outer
 
 
 cdef inline Py_ssize_t class_count(ndarray logits) noexcept:
     return cnp.PyArray_DIM(logits, min(cnp.PyArray_NDIM(logits) - 1, 1))
 
 
-cdef int bad_target(ndarray target, double position, Py_ssize_t classes) except -1:
-    wrong = (<const int64_t*>cnp.PyArray_DATA(target))[<Py_ssize_t>position]
-    raise IndexError(f"target {wrong} is out of range for {classes} classes")
+cdef int check_target(ndarray target, double position, Py_ssize_t classes) except -1:
+    if position >= 0:
+        wrong = (<const int64_t*>cnp.PyArray_DATA(target))[<Py_ssize_t>position]
+        raise IndexError(f"target {wrong} is out of range for {classes} classes")
+    return 0
+
+
+cdef ndarray loss_array(ndarray x, ndarray classes, int code, row_args* args):
+    """The loss, which the loops fill where it is not reduced."""
+    cdef bint reduced = code != NONE
+    cdef ndarray out = empty(
+        0 if reduced else cnp.PyArray_NDIM(classes), cnp.PyArray_DIMS(classes), cnp.PyArray_TYPE(x))
+    args.out = NULL if reduced else cnp.PyArray_DATA(out)
+    return out
+
+
+cdef double finish_loss(
+    ndarray out, ndarray classes, const row_args* args, Py_ssize_t count, int code
+) except? -1:
+    """Adds the cells up: the reduced loss to `out`; returns the sum of the weights."""
+    cdef double loss = 0, total_weight = 0
+    cdef Py_ssize_t i
+    for i in range(count):
+        check_target(classes, args.cells[3 * i + 2], args.columns)
+        loss += args.cells[3 * i]
+        total_weight += args.cells[3 * i + 1]
+    if code == MEAN:
+        loss /= total_weight
+    if code != NONE:
+        if real_type(out):
+            (<double*>cnp.PyArray_DATA(out))[0] = loss
+        else:
+            (<float*>cnp.PyArray_DATA(out))[0] = <float>loss
+    return total_weight
+
+
+cdef ndarray loss_gradient(
+    g, int number, ndarray classes, double total_weight, int code, row_args* args
+):
+    """The gradient of the loss, readable: one number, or one for each position."""
+    cdef ndarray incoming
+    if type(g) is ndarray and ready(<ndarray>g, number):
+        incoming = g
+    else:
+        incoming = np.array(g, dtype=np.float64 if number == NPY_DOUBLE else np.float32, order="C")
+    if cnp.PyArray_SIZE(incoming) != (cnp.PyArray_SIZE(classes) if code == NONE else 1):
+        raise ValueError(f"g must have the shape of the loss; got {np.shape(g)}")
+    args.g = cnp.PyArray_DATA(incoming)
+    args.g_stride = 1 if code == NONE else 0
+    args.b = 1 / total_weight if code == MEAN else 1
+    return incoming
 
 
 def cross_entropy(
@@ -513,12 +566,13 @@ def cross_entropy(
     cdef int code = reduction_code(reduction)
     cdef ndarray x = real_rows(logits), classes = class_indices(target, x)
     cdef ndarray weights = vector(weight, cnp.PyArray_TYPE(x), class_count(x), "weight")
-    cdef int kind = real_type(x), number = cnp.PyArray_TYPE(x)
-    cdef row_args args = classified(x, classes, weights, ignore_index, label_smoothing)
-    cdef cnp.npy_intp[2] kept_shape = [2, cnp.PyArray_SIZE(classes)]
-    cdef Py_ssize_t outer = kept_shape[1] // max(args.inner, 1), parts, count, i
+    cdef row_args args
+    cdef Py_ssize_t outer = classified(
+        x, classes, weights, ignore_index, label_smoothing, &args)
+    cdef Py_ssize_t parts, count
+    cdef cnp.npy_intp[2] kept_shape = [2, outer * args.inner]
     cdef ndarray kept, out, _cells
-    cdef double loss = 0, total_weight = 0
+    cdef double total_weight
     cdef double[3] cell
     if 1 < args.inner < SHORT_INNER:
         out, kept, total_weight = cross_entropy(
@@ -528,10 +582,8 @@ def cross_entropy(
         if code == NONE:
             out = out.reshape((<object>classes).shape)
         return (out if x is logits else restored(out, logits)), kept, total_weight
-    kept = empty(2, kept_shape, number)
-    out = empty(
-        cnp.PyArray_NDIM(classes) if code == NONE else 0, cnp.PyArray_DIMS(classes), number)
-    args.out = cnp.PyArray_DATA(out) if code == NONE else NULL
+    kept = empty(2, kept_shape, cnp.PyArray_TYPE(x))
+    out = loss_array(x, classes, code, &args)
     args.first = cnp.PyArray_DATA(kept)
     args.second = <char*>args.first + kept_shape[1] * cnp.PyArray_ITEMSIZE(x)
     parts = count_parts(&args, outer)
@@ -540,19 +592,8 @@ def cross_entropy(
         _cells = cells_for(&args, parts, 3)
     else:
         args.cells = cell
-    run_along(ROW_cross_entropy, ROW_column_cross_entropy, kind, &args, outer)
-    for i in range(count):
-        if args.cells[3 * i + 2] >= 0:
-            bad_target(classes, args.cells[3 * i + 2], args.columns)
-        loss += args.cells[3 * i]
-        total_weight += args.cells[3 * i + 1]
-    if code == MEAN:
-        loss /= total_weight
-    if code != NONE:
-        if kind:
-            (<double*>cnp.PyArray_DATA(out))[0] = loss
-        else:
-            (<float*>cnp.PyArray_DATA(out))[0] = <float>loss
+    run_along(ROW_cross_entropy, ROW_column_cross_entropy, real_type(x), &args, outer)
+    total_weight = finish_loss(out, classes, &args, count, code)
     return (out if x is logits else restored(out, logits)), kept, total_weight
 
 
@@ -563,20 +604,16 @@ def cross_entropy_backward(
     cdef int code = reduction_code(reduction)
     cdef ndarray x = real_rows(logits), classes = class_indices(target, x)
     cdef ndarray weights = vector(weight, cnp.PyArray_TYPE(x), class_count(x), "weight")
-    cdef int kind = real_type(x), number = cnp.PyArray_TYPE(x)
-    cdef row_args args = classified(x, classes, weights, ignore_index, label_smoothing)
-    cdef Py_ssize_t positions = cnp.PyArray_SIZE(classes)
-    cdef Py_ssize_t outer = positions // max(args.inner, 1), parts, count, i
+    cdef int number = cnp.PyArray_TYPE(x)
+    cdef row_args args
+    cdef Py_ssize_t outer = classified(
+        x, classes, weights, ignore_index, label_smoothing, &args)
+    cdef Py_ssize_t positions = outer * args.inner, parts, count, i
     cdef ndarray statistics = kept, incoming, out, _cells
     cdef double[1] cell
     if not ready(statistics, number) or cnp.PyArray_SIZE(statistics) != 2 * positions:
         raise ValueError("kept must be what cross_entropy returned for these logits")
-    if type(g) is ndarray and ready(<ndarray>g, number):
-        incoming = g
-    else:
-        incoming = np.array(g, dtype=(<object>x).dtype, order="C")
-    if cnp.PyArray_SIZE(incoming) != (positions if code == NONE else 1):
-        raise ValueError(f"g must have the shape of the loss; got {np.shape(g)}")
+    incoming = loss_gradient(g, number, classes, total_weight, code, &args)
     if 1 < args.inner < SHORT_INNER:
         out = cross_entropy_backward(
             incoming, turned(x, outer, args.columns, args.inner).reshape(positions, args.columns),
@@ -587,9 +624,6 @@ def cross_entropy_backward(
         return out if x is logits else restored(out, logits)
     out = empty_like(x)
     args.out = cnp.PyArray_DATA(out)
-    args.g = cnp.PyArray_DATA(incoming)
-    args.g_stride = 1 if code == NONE else 0
-    args.b = 1 / total_weight if code == MEAN else 1
     args.first = cnp.PyArray_DATA(statistics)
     args.second = <char*>args.first + positions * cnp.PyArray_ITEMSIZE(x)
     parts = count_parts(&args, outer)
@@ -598,11 +632,58 @@ def cross_entropy_backward(
         _cells = cells_for(&args, parts, 1)
     else:
         args.cells = cell
-    run_along(ROW_cross_entropy_backward, ROW_column_cross_entropy_backward, kind, &args, outer)
+    run_along(
+        ROW_cross_entropy_backward, ROW_column_cross_entropy_backward, real_type(x), &args, outer)
     for i in range(count):
-        if args.cells[i] >= 0:
-            bad_target(classes, args.cells[i], args.columns)
+        check_target(classes, args.cells[i], args.columns)
     return out if x is logits else restored(out, logits)
+
+
+def nll_loss(logs, target, weight=None, int64_t ignore_index=-100, str reduction="mean"):
+    cdef int code = reduction_code(reduction)
+    cdef ndarray x = real_rows(logs), classes = class_indices(target, x)
+    cdef ndarray weights = vector(weight, cnp.PyArray_TYPE(x), class_count(x), "weight")
+    cdef row_args args
+    cdef Py_ssize_t outer = classified(x, classes, weights, ignore_index, 0, &args)
+    cdef ndarray out = loss_array(x, classes, code, &args), cells
+    args.chunk = max(CHUNK // max(args.inner, 1), 1)
+    cells = cells_for(&args, outer, 3)
+    run_range(
+        <range_loop>row_loops[2 * ROW_nll_loss + real_type(x)], &args, outer, args.chunk,
+        outer * args.inner,
+    )
+    total_weight = finish_loss(out, classes, &args, cnp.PyArray_DIM(cells, 0), code)
+    return (out if x is logs else restored(out, logs)), total_weight
+
+
+def nll_loss_backward(
+    g, shape, target, double total_weight, weight=None, int64_t ignore_index=-100,
+    str reduction="mean",
+):
+    cdef int code = reduction_code(reduction), i
+    cdef ndarray slopes = real_rows(g), out, classes, weights, cells
+    cdef cnp.npy_intp[64] lengths
+    cdef row_args args
+    cdef Py_ssize_t outer
+    if len(shape) > 64:
+        raise ValueError(f"shape must have at most 64 dimensions; got {len(shape)}")
+    for i in range(len(shape)):
+        lengths[i] = shape[i]
+    out = empty(len(shape), lengths, cnp.PyArray_TYPE(slopes))
+    classes = class_indices(target, out)
+    weights = vector(weight, cnp.PyArray_TYPE(out), class_count(out), "weight")
+    outer = classified(out, classes, weights, ignore_index, 0, &args)
+    slopes = loss_gradient(slopes, cnp.PyArray_TYPE(out), classes, total_weight, code, &args)
+    args.out = cnp.PyArray_DATA(out)
+    set_chunk(&args, CHUNK)
+    cells = cells_for(&args, outer, 1)
+    run_range(
+        <range_loop>row_loops[2 * ROW_nll_loss_backward + real_type(out)], &args, outer, args.chunk,
+        outer * max(args.columns, 1) * args.inner,
+    )
+    for i in range(cnp.PyArray_DIM(cells, 0)):
+        check_target(classes, (<double*>cnp.PyArray_DATA(cells))[i], args.columns)
+    return restored(out, g)
 
 
 # --- normalisation --------------------------------------------------------------------------------

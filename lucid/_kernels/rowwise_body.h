@@ -1,4 +1,4 @@
-/* rowwise_body.h: the loops of rowwise.pyx: reductions, softmax, cross-entropy, normalisation.
+/* rowwise_body.h: the loops of rowwise.pyx: reductions, softmax, class losses, normalisation.
  *
  * Every loop has the same signature: the arguments in one struct, and a range of rows, so that one
  * dispatcher can run any of them whole or in chunks on several threads. What is summed over rows
@@ -24,7 +24,7 @@ typedef struct {
     double *cells;             /* per chunk */
     Py_ssize_t columns, inner, chunk;
     double a, b;               /* parameters: divisor, eps, smoothing, scale */
-    /* cross-entropy alone */
+    /* class losses alone */
     const int64_t *target;
     int64_t ignore_index;
     double weight_sum;         /* over the classes */
@@ -50,7 +50,7 @@ typedef void (*row_loop)(const void *args, Py_ssize_t start, Py_ssize_t stop);
     OP(cross_entropy) OP(cross_entropy_backward)                                                  \
     OP(column_softmax) OP(column_log_softmax) OP(column_softmax_backward)                         \
     OP(column_log_softmax_backward) OP(column_cross_entropy) OP(column_cross_entropy_backward)    \
-    OP(group_norm) OP(group_norm_backward)                                                        \
+    OP(nll_loss) OP(nll_loss_backward) OP(group_norm) OP(group_norm_backward)                     \
     OP(rms_norm) OP(rms_norm_backward) OP(batch_norm) OP(batch_norm_backward)                     \
     OP(short_batch_norm) OP(short_batch_norm_backward) OP(prelu_backward)
 
@@ -639,7 +639,8 @@ static double R(smooth_sum)(const real *x, const real *weight, real most, real l
 
 /* The losses of `count` neighbouring positions to `out` (unless NULL), their sum and that of their
  * weights added to the cell. Element (i, c) is x[i * step + c * inner]; `smooth` holds smooth_sum
- * of each position, where there is smoothing. 0 at a target out of range, which the cell names. */
+ * of each position, where there is smoothing. `most` is NULL where x are logarithms of shares
+ * already. 0 at a target out of range, which the cell names. */
 LUCID_INLINE int R(add_losses)(const row_args *args, const real *x, Py_ssize_t position,
                                Py_ssize_t count, Py_ssize_t step, const real *most,
                                const real *log_sum, const double *smooth, double *cell) {
@@ -655,8 +656,8 @@ LUCID_INLINE int R(add_losses)(const row_args *args, const real *x, Py_ssize_t p
                 return 0;
             }
             const double own = weight ? (double)weight[target] : 1;
-            const real logit = x[i * step + target * args->inner];
-            loss = own * ((double)log_sum[i] + ((double)most[i] - (double)logit));
+            const double logit = (double)x[i * step + target * args->inner];
+            loss = own * (most ? (double)log_sum[i] + ((double)most[i] - logit) : -logit);
             if (args->a != 0)
                 loss = (1 - args->a) * loss + args->a / (double)columns * smooth[i];
             losses += loss;
@@ -816,6 +817,38 @@ ROW_LOOP(column_cross_entropy_backward) {
         }
         for (Py_ssize_t j = 0; j < width; j++)
             if (used[j]) out[target[j] * inner + j] -= own[j];
+    }
+}
+
+/* The negative log-likelihood, of the `inner` positions of each row. */
+ROW_LOOP(nll_loss) {
+    const Py_ssize_t inner = args->inner;
+    double *cell = args->cells + 3 * (start / args->chunk);
+    cell[0] = cell[1] = 0, cell[2] = -1;
+    for (Py_ssize_t row = start; row < stop; row++) {
+        const real *x = (const real *)args->x + row * args->columns * inner;
+        if (!R(add_losses)(args, x, row * inner, inner, 1, NULL, NULL, NULL, cell)) return;
+    }
+}
+
+ROW_LOOP(nll_loss_backward) {
+    const Py_ssize_t columns = args->columns, inner = args->inner;
+    const real *weight = args->weight, *g = args->g;
+    double *cell = args->cells + start / args->chunk;
+    *cell = -1;
+    for (Py_ssize_t row = start; row < stop; row++) {
+        real *out = (real *)args->out + row * columns * inner;
+        memset(out, 0, (size_t)(columns * inner) * sizeof(real));
+        for (Py_ssize_t position = row * inner; position < (row + 1) * inner; position++, out++) {
+            const int64_t target = args->target[position];
+            if (target == args->ignore_index) continue;
+            if (target < 0 || target >= columns) {
+                *cell = (double)position;
+                return;
+            }
+            const double own = weight ? (double)weight[target] : 1;
+            out[target * inner] = (real)(-own * (double)g[position * args->g_stride] * args->b);
+        }
     }
 }
 

@@ -706,10 +706,14 @@ def cross_entropy(
         tensor_of(input, "cross_entropy", "input")
         tensor_of(target, "cross_entropy", "target")
         raise
-    except (ValueError, IndexError) as error:  # the kernel does not know for whom it works
-        if str(error).startswith("cross_entropy:"):
-            raise
-        raise type(error)(f"cross_entropy: {error}") from None
+    except (ValueError, IndexError) as error:
+        raise _named(error, "cross_entropy") from None
+
+
+def _named(error: Exception, caller: str) -> Exception:
+    """An error of a kernel, which does not know for whom it works, with the name of that."""
+    named = str(error).startswith(f"{caller}:")
+    return error if named else type(error)(f"{caller}: {error}")
 
 
 def _soft_cross_entropy(
@@ -747,19 +751,14 @@ def nll_loss(
 ) -> Tensor:
     r"""Negative log-likelihood :math:`-w_t x_t` of log-probabilities; see :func:`cross_entropy`."""
     _check_deprecated(size_average, reduce, "nll_loss")
-    classes = target._data.copy()
-    weights = None if weight is None else weight._data
-    if weights is not None and weights.shape != (input.shape[min(1, input.ndim - 1)],):
-        raise ShapeError(
-            f"nll_loss: weight must have shape ({input.shape[min(1, input.ndim - 1)]},); "
-            f"got {weights.shape}"
-        )
-    loss = neural.nll_loss(input, classes, weights, ignore_index)
-    if reduction != "mean":
-        return _reduced(loss, reduction, "nll_loss")
-    counts = classes != ignore_index
-    total = float(np.count_nonzero(counts) if weights is None else weights[classes[counts]].sum())
-    return T.div(T.sum(loss, None, False, None), total)
+    try:
+        return neural.nll_loss_of(input, target, weight, ignore_index, reduction)
+    except AttributeError:
+        tensor_of(input, "nll_loss", "input")
+        tensor_of(target, "nll_loss", "target")
+        raise
+    except (TypeError, ValueError, IndexError) as error:
+        raise _named(error, "nll_loss") from None
 
 
 def binary_cross_entropy(

@@ -89,20 +89,6 @@ def _check_classes(x: Array, target: Array, caller: str) -> None:
         )
 
 
-def _cross_entropy(
-    x: Array,
-    target: Array,
-    weight: Array | None,
-    ignore_index: int,
-    label_smoothing: float,
-    reduction: Any,
-) -> tuple[Array, Array, float]:
-    """The loss, what backward needs of each position, and what the mean divided by."""
-    if x.ndim != 2 or target.ndim != 1:
-        _check_classes(x, target, "cross_entropy")
-    return B.cross_entropy(x, target, weight, ignore_index, label_smoothing, reduction)
-
-
 @operation(3)
 def cross_entropy(
     x: Array,
@@ -128,7 +114,8 @@ def cross_entropy(
         reduction: "mean" (over the weights of the targets that count), "sum" or "none".
         kept, total: what forward leaves for backward; not to be given.
     """
-    return _cross_entropy(x, target, weight, ignore_index, label_smoothing, reduction)[0]
+    _check_classes(x, target, "cross_entropy")
+    return B.cross_entropy(x, target, weight, ignore_index, label_smoothing, reduction)[0]
 
 
 _cross_entropy_op = cross_entropy.op
@@ -145,7 +132,9 @@ def cross_entropy_loss(
     """:func:`cross_entropy` recorded together with what its kernel leaves for backward."""
     logits, classes = x._data, target._data
     weights = None if weight is None else weight._data
-    out, kept, total = _cross_entropy(
+    if logits.ndim != 2 or classes.ndim != 1:  # a frequent case, which the kernel checks as well
+        _check_classes(logits, classes, "cross_entropy")
+    out, kept, total = B.cross_entropy(
         logits, classes, weights, ignore_index, label_smoothing, reduction
     )
     attributes = (ignore_index, label_smoothing, reduction, kept, total)
@@ -248,57 +237,64 @@ huber.gradient(x=lambda F, g, x, delta, scale: F.mul(g, F.mul(F.hardtanh(x, -del
 # -------------------------------------------------------------------- negative log-likelihood
 
 
-@operation(1)
-def nll_loss(x: Array, target: Any, weight: Any, ignore_index: int) -> Array:
-    """``-weight[t] * x[:, t]`` for each target class t: unreduced, 0 where ignored."""
-    if target.size and not target.dtype.kind == "i":
-        raise TypeError(f"nll_loss: target must hold integers; got {target.dtype}")
+@operation(3)
+def nll_loss(
+    x: Array,
+    target: Array,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    total: Any = None,
+) -> Array:
+    """``-weight[t] * x[:, t]`` of each target class: core of :func:`lucid.nn.functional.nll_loss`.
+
+    The arguments are those of :func:`cross_entropy`.
+    """
     _check_classes(x, target, "nll_loss")
-    dim = min(1, x.ndim - 1)
-    place, counts = _places(target, ignore_index, x.shape[dim], "nll_loss")
-    picked = np.take_along_axis(x, np.expand_dims(place, dim), dim).squeeze(dim)
-    factor = -_class_weights(weight, place, counts, x.dtype)
-    return np.where(counts, picked, x.dtype.type(0)) * factor
+    return B.nll_loss(x, target, weight, ignore_index, reduction)[0]
+
+
+_nll_loss_op = nll_loss.op
+
+
+def nll_loss_of(
+    x: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str
+) -> Tensor:
+    """:func:`nll_loss` recorded together with what its kernel leaves for backward."""
+    logs, classes = x._data, target._data
+    weights = None if weight is None else weight._data
+    _check_classes(logs, classes, "nll_loss")
+    out, total = B.nll_loss(logs, classes, weights, ignore_index, reduction)
+    attributes = (ignore_index, reduction, total)
+    return recorded(_nll_loss_op, (x, target, weight), (logs, classes, weights), attributes, out)
 
 
 nll_loss.gradient(
-    x=lambda F, g, x_shape, target, weight, ignore_index: F.nll_loss_backward(
-        g, x_shape, target, weight, ignore_index
+    x=lambda F, g, x_shape, target, weight, ignore_index, reduction, total: F.nll_loss_backward(
+        g, target, weight, x_shape, ignore_index, reduction, total
     )
 )
 
 
-@operation(1)
+@operation(3)
 def nll_loss_backward(
-    g: Array, shape: tuple[int, ...], target: Any, weight: Any, ignore_index: int
+    g: Array,
+    target: Array,
+    weight: Array | None,
+    shape: tuple[int, ...],
+    ignore_index: int,
+    reduction: Any,
+    total: Any,
 ) -> Array:
     """Gradient of :func:`nll_loss`: zeros of ``shape`` with ``-weight * g`` at the targets."""
-    dim = min(1, len(shape) - 1)
-    place, counts = _places(target, ignore_index, shape[dim], "nll_loss")
-    out = B.zeros(shape, g.dtype)
-    values = g * -_class_weights(weight, place, counts, g.dtype)
-    np.put_along_axis(out, np.expand_dims(place, dim), np.expand_dims(values, dim), dim)
-    return out
+    return B.nll_loss_backward(g, shape, target, total, weight, ignore_index, reduction)
 
 
 nll_loss_backward.gradient(
-    g=lambda F, g, target, weight, ignore_index: F.nll_loss(g, target, weight, ignore_index)
+    g=lambda F, g, target, weight, ignore_index, reduction, total: F.nll_loss(
+        g, target, weight, ignore_index, reduction, total
+    )
 )
-
-
-def _places(target: Array, ignore_index: int, classes: int, caller: str) -> tuple[Array, Array]:
-    """The targets with 0 in place of those to ignore, and which ones count."""
-    counts = np.asarray(target != ignore_index)
-    place = np.where(counts, target, 0)
-    if place.size and not (place.min() >= 0 and place.max() < classes):
-        wrong = place[(place < 0) | (place >= classes)].flat[0]
-        raise IndexError(f"{caller}: target {wrong} is out of range for {classes} classes")
-    return place, counts
-
-
-def _class_weights(weight: Any, place: Array, counts: Array, dtype: Any) -> Array:
-    """The weight of each target's class, 0 where it is ignored."""
-    return np.where(counts, 1 if weight is None else weight[place], 0).astype(dtype)
 
 
 @operation(2)

@@ -479,6 +479,87 @@ def test_bad_arguments_of_cross_entropy():
     )
 
 
+# --- negative log-likelihood ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", REALS)
+@pytest.mark.parametrize("shape", [*MIDDLE, (32, 4), (300, 1000), (5,), (70_000, 3)])
+def test_nll_loss(shape, dtype):
+    random = np.random.default_rng(0)
+    x, dim = values(shape, dtype), min(len(shape) - 1, 1)
+    x[..., -1] = np.nan if dim == 0 else x[..., -1]
+    target = random.integers(0, shape[dim] - (dim == 0), shape[:dim] + shape[dim + 1 :])
+    target.reshape(-1)[0] = 0
+    for weighted, ignore_index, _, reduction in OPTIONS[::3]:
+        weight = random.uniform(0.2, 2, shape[dim]).astype(dtype) if weighted else None
+        wide = np.ones(shape[dim]) if weight is None else weight.astype(np.float64)
+        own = np.where(target == ignore_index, 0, wide[target])
+        picked = np.take_along_axis(x, np.expand_dims(target, dim), dim).squeeze(dim)
+        divisor = own.sum() if reduction == "mean" else 1
+        expected = -picked * own if reduction == "none" else -(picked * own).sum() / divisor
+        loss, total = rowwise.nll_loss(x, target, weight, ignore_index, reduction)
+        assert loss.dtype == dtype
+        assert loss.shape == np.shape(expected)
+        assert total == pytest.approx(own.sum())
+        np.testing.assert_allclose(loss, expected, **close(dtype, 16))
+        g = values(loss.shape, dtype, 1) if reduction == "none" else np.full((), 0.5, dtype)
+        out = rowwise.nll_loss_backward(g, shape, target, total, weight, ignore_index, reduction)
+        assert out.dtype == dtype
+        gradient = np.zeros(shape)
+        where = np.expand_dims(target, dim)
+        np.put_along_axis(gradient, where, np.expand_dims(-own * g / divisor, dim), dim)
+        np.testing.assert_allclose(out, gradient, **close(dtype))
+
+
+def test_nll_loss_of_nothing_and_of_layouts():
+    for shape in ((0, 3), (0, 3, 2), (2, 3, 0)):
+        target = np.zeros((shape[0], *shape[2:]), np.int64)
+        loss, total = rowwise.nll_loss(np.ones(shape, np.float32), target)
+        assert np.isnan(loss)
+        assert rowwise.nll_loss_backward(loss, shape, target, total).shape == shape
+    x = values((4, 3, 5), np.float64).transpose(0, 2, 1)
+    target = np.random.default_rng(0).integers(0, 5, (3, 4)).T
+    expected = rowwise.nll_loss(x.copy(), target.copy(), reduction="none")[0]
+    for operand in [x, *layouts(x)]:
+        for classes in (target, target.astype(np.int32)):
+            found = rowwise.nll_loss(operand, classes, reduction="none")[0]
+            np.testing.assert_array_equal(found, expected)
+    half = x.astype(np.float16)
+    loss, total = rowwise.nll_loss(half, target)
+    assert loss.dtype == rowwise.nll_loss_backward(loss, x.shape, target, total).dtype == np.float16
+    x[:, 0], target[...] = np.nan, 1
+    assert np.isfinite(rowwise.nll_loss(x, target)[0])
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (20_000, 4), (3, 4, 5), (2, 4, 40_000)])
+@pytest.mark.parametrize("bad", [4, -1, 2**40])
+def test_target_of_nll_loss_out_of_range(bad, shape):
+    x, target = values(shape, np.float32), np.zeros((shape[0], *shape[2:]), np.int64)
+    target[-1, ...].reshape(-1)[-1] = bad
+    with pytest.raises(IndexError, match=f"target {bad} is out of range for 4 classes"):
+        rowwise.nll_loss(x, target)
+    with pytest.raises(IndexError, match=f"target {bad} is out of range for 4 classes"):
+        rowwise.nll_loss_backward(np.float32(1), shape, target, 1.0)
+
+
+def test_bad_arguments_of_nll_loss():
+    x, target = values((3, 4), np.float32), np.zeros(3, np.int64)
+    for call in (
+        lambda *args: rowwise.nll_loss(x, *args),
+        lambda target, *args: rowwise.nll_loss_backward(np.float32(1), (3, 4), target, 1.0, *args),
+    ):
+        with pytest.raises(ValueError, match=r"target must have shape \(3,\)"):
+            call(target[:2])
+        with pytest.raises(TypeError, match="target must hold integers"):
+            call(target.astype(float))
+        with pytest.raises(ValueError, match=r"weight must have shape \(4,\)"):
+            call(target, np.ones(3))
+        with pytest.raises(ValueError, match="reduction must be"):
+            call(target, None, -100, "average")
+    with pytest.raises(ValueError, match="g must have the shape of the loss"):
+        rowwise.nll_loss_backward(np.ones(2), (3, 4), target, 1.0)
+
+
 # --- normalisation --------------------------------------------------------------------------------
 
 
@@ -740,6 +821,8 @@ def test_thread_count_does_not_matter(dtype):
                 rowwise.softmax(x), rowwise.softmax_backward(g, x), loss, kept, out,
                 rowwise.cross_entropy_backward(loss, x, target, kept, total),
                 plane_loss, rowwise.cross_entropy_backward(*plane_kept),
+                rowwise.nll_loss(planes, classes)[0], rowwise.nll_loss(x, target)[0],
+                rowwise.nll_loss_backward(plane_loss, planes.shape, classes, 9e4),
                 rowwise.softmax(planes, 1), rowwise.log_softmax_backward(planes, planes, 1),
                 *rowwise.layer_norm_backward(g, x, mean, var), *all_norms(x, g),
                 *all_norms(x.reshape(100, 36, -1), g.reshape(100, 36, -1)),

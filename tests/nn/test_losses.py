@@ -64,6 +64,8 @@ LOSSES = [
     ("CrossEntropyLoss", {}, (normal(N, C, 3), classes(N, 3))),
     ("CrossEntropyLoss", {"weight": W, "label_smoothing": 0.1, "ignore_index": 0},
      (normal(2, C, 3, 4), classes(2, 3, 4))),
+    ("CrossEntropyLoss", {"weight": W, "ignore_index": 2}, (normal(2, C, 5, 9), classes(2, 5, 9))),
+    ("CrossEntropyLoss", {"label_smoothing": 0.2}, (normal(1, C, 40), classes(1, 40))),
     ("CrossEntropyLoss", {}, (normal(N, C), shares(N, C))),
     ("CrossEntropyLoss", {"weight": W, "label_smoothing": 0.3}, (normal(N, C), shares(N, C))),
     ("CrossEntropyLoss", {"label_smoothing": 0.3}, (normal(2, C, 3), shares(2, C, 3))),
@@ -73,6 +75,7 @@ LOSSES = [
     ("NLLLoss", {"ignore_index": 1}, (logs(shares(N, C)), classes(N))),
     ("NLLLoss", {"weight": W, "ignore_index": 1}, (normal(2, C, 3, 2), classes(2, 3, 2))),
     ("NLLLoss", {}, (normal(C), classes())),
+    ("NLLLoss", {}, (normal(3, C, 40), classes(3, 40))),
     ("MSELoss", {}, (normal(N, C), normal(N, C))),
     ("L1Loss", {}, (normal(N, C), normal(N, C))),
     ("SmoothL1Loss", {}, (normal(N, C), normal(N, C))),
@@ -207,6 +210,23 @@ def test_cross_entropy_formula(rng):
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12)
 
 
+def test_losses_of_images_in_any_layout(rng):
+    x = rng.standard_normal((2, 7, 8, 5))  # channels last in memory
+    y = lucid.tensor(rng.integers(0, 5, (2, 7, 8)))
+    for loss in (F.cross_entropy, F.nll_loss):
+        gradients = []
+        for channels_last in (False, True):
+            leaf = lucid.tensor(x if channels_last else x.transpose(0, 3, 1, 2).copy())
+            leaf.requires_grad_()
+            image = leaf.permute(0, 3, 1, 2) if channels_last else leaf
+            found = loss(image, y)
+            found.backward()
+            grad = leaf.grad.permute(0, 3, 1, 2) if channels_last else leaf.grad
+            gradients.append((found.item(), grad.numpy()))
+        np.testing.assert_array_equal(gradients[0][1], gradients[1][1])
+        assert gradients[0][0] == gradients[1][0]
+
+
 def test_cross_entropy_is_one_operation():
     x = lucid.tensor(np.zeros((2, 3), np.float32), requires_grad=True)
     loss = F.cross_entropy(x, lucid.tensor([0, 1]))
@@ -330,5 +350,10 @@ def test_arguments_out_of_range():
         F.huber_loss(x, x, delta=0)
     with pytest.raises(ValueError, match="reduction must be one of"):
         nn.MSELoss(reduction="average")
-    with pytest.raises(RuntimeError, match="weight"):
-        F.cross_entropy(x.requires_grad_(), y, weight=lucid.ones(3, requires_grad=True))
+    with pytest.raises(ValueError, match="nll_loss: reduction must be 'none', 'mean' or 'sum'"):
+        F.nll_loss(x, y, reduction="avg")
+    with pytest.raises(TypeError, match="nll_loss: target must hold integers"):
+        F.nll_loss(x, lucid.ones(2))
+    for loss in (F.cross_entropy, F.nll_loss):
+        with pytest.raises(RuntimeError, match="weight"):
+            loss(x.requires_grad_(), y, weight=lucid.ones(3, requires_grad=True))

@@ -27,6 +27,10 @@ def chosen(x, *, weight, smoothing=0.0):
     return (-(np.log(x) * target * weight).sum(1)).astype(x.dtype)
 
 
+def weight_of(x):
+    return lucid.tensor(WEIGHT.astype(x.dtype))
+
+
 def local_response_norm(x, *, size, alpha, beta, k):
     c = np.arange(x.shape[1])
     distance = c - c[:, None]
@@ -98,16 +102,18 @@ SAMPLES = [
            call=lambda w: embedding.embedding_bag_maxima(w, ENTRIES, BOUNDS, 3)),
     Sample("nll_loss", ((4, 3),),
            numpy=lambda x: np.append(-(x * WEIGHT)[range(3), CLASSES[:3]], 0).astype(x.dtype),
-           call=lambda x: neural.nll_loss(x, CLASSES, WEIGHT, -100)),
+           call=lambda x: neural.nll_loss_of(
+               x, lucid.tensor(CLASSES), weight_of(x), -100, "none")),
     Sample("nll_loss_backward", ((4,),),
            numpy=lambda g: np.vstack(
                [-np.eye(3)[CLASSES[:3]] * WEIGHT * g[:3, None], np.zeros((1, 3))]).astype(g.dtype),
-           call=lambda g: neural.nll_loss_backward(g, (4, 3), CLASSES, WEIGHT, -100)),
+           call=lambda g: neural.nll_loss_backward(
+               g, lucid.tensor(CLASSES), weight_of(g), (4, 3), -100, "none", 3.5)),
     Sample("cross_entropy", ((4, 3),),
            numpy=lambda x: chosen(
                softmax(x.astype(float), 1), weight=WEIGHT, smoothing=0.2).astype(x.dtype),
            call=lambda x: neural.cross_entropy_loss(
-               x, lucid.tensor(CLASSES), lucid.tensor(WEIGHT.astype(x.dtype)), -100, 0.2, "none")),
+               x, lucid.tensor(CLASSES), weight_of(x), -100, 0.2, "none")),
     Sample("binary_cross_entropy", (real((3, 4), 0.1, 0.9), real((3, 4), 0.1, 0.9)),
            numpy=lambda x, y: -(y * np.log(x) + (1 - y) * np.log(1 - x)),
            call=neural.binary_cross_entropy, dtypes="f", tolerance=4),  # the logarithms cancel
