@@ -37,8 +37,8 @@ cdef extern from *:
         UNARY_exp, UNARY_expm1, UNARY_log, UNARY_log1p, UNARY_log2, UNARY_log10, UNARY_tanh
         UNARY_sigmoid, UNARY_erf, UNARY_relu, UNARY_leaky_relu, UNARY_threshold, UNARY_hardtanh
         UNARY_hardsigmoid, UNARY_hardswish, UNARY_hardshrink, UNARY_softshrink, UNARY_huber
-        UNARY_softsign, UNARY_tanhshrink, UNARY_elu, UNARY_softplus, UNARY_log_sigmoid, UNARY_silu, UNARY_mish
-        UNARY_gelu, UNARY_gelu_tanh
+        UNARY_softsign, UNARY_tanhshrink, UNARY_elu, UNARY_softplus, UNARY_log_sigmoid, UNARY_silu
+        UNARY_mish, UNARY_gelu, UNARY_gelu_tanh
         BINARY_add, BINARY_sub, BINARY_mul, BINARY_div, BINARY_maximum, BINARY_minimum, BINARY_prelu
         GRADIENT_relu, GRADIENT_leaky_relu, GRADIENT_threshold, GRADIENT_hardtanh
         GRADIENT_hardsigmoid, GRADIENT_hardswish, GRADIENT_shrink, GRADIENT_softsign

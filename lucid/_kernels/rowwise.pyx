@@ -13,7 +13,7 @@ from numpy cimport NPY_DOUBLE, NPY_FLOAT, NPY_INT64, ndarray
 
 from lucid._kernels.arrays cimport empty, empty_like, ready
 from lucid._kernels.loops cimport CHUNK, UNLOCKED, range_loop, real_type, run_range
-from lucid._kernels.strided cimport contiguous
+from lucid._kernels.strided cimport contiguous, real_contiguous
 
 cnp.import_array()
 
@@ -153,19 +153,6 @@ cdef inline int readable(x) noexcept:
     """The real type of an array that the loops can read as it is, else -1."""
     cdef int kind = real_type(<ndarray>x) if type(x) is ndarray else -1
     return kind if kind >= 0 and ready(<ndarray>x, cnp.PyArray_TYPE(<ndarray>x)) else -1
-
-
-cdef ndarray real_rows(x):
-    """`x` itself where the loops can read it, else a contiguous copy in the nearest real type."""
-    cdef int kind = real_type(<ndarray>x) if type(x) is ndarray else -1
-    if kind >= 0:
-        return x if readable(x) >= 0 else contiguous(x, cnp.PyArray_TYPE(<ndarray>x))
-    x = np.asarray(x)
-    if x.dtype.kind == "c":
-        raise TypeError(f"expected real numbers, got an array of {x.dtype}")
-    return np.array(
-        x, dtype=np.float32 if x.dtype in (np.float16, np.float32) else np.float64, order="C"
-    )
 
 
 cdef ndarray alike(y, ndarray x, str name):
@@ -393,7 +380,7 @@ cdef ndarray turned(ndarray x, Py_ssize_t outer, Py_ssize_t first, Py_ssize_t se
 
 
 cdef ndarray along(int by_row, int by_column, x, int axis):
-    cdef ndarray rows = real_rows(x), out
+    cdef ndarray rows = real_contiguous(x), out
     cdef row_args args
     cdef Py_ssize_t outer = split(rows, axis, &args)
     if 1 < args.inner < SHORT_INNER:
@@ -412,7 +399,7 @@ def log_softmax(x, int axis=-1): return along(ROW_log_softmax, ROW_column_log_so
 
 
 cdef ndarray along_backward(int by_row, int by_column, g, y, int axis):
-    cdef ndarray rows = real_rows(y), incoming = alike(g, rows, "g"), out
+    cdef ndarray rows = real_contiguous(y), incoming = alike(g, rows, "g"), out
     cdef row_args args
     cdef Py_ssize_t outer = split(rows, axis, &args)
     if 1 < args.inner < SHORT_INNER:
@@ -564,7 +551,7 @@ def cross_entropy(
     str reduction="mean",
 ):
     cdef int code = reduction_code(reduction)
-    cdef ndarray x = real_rows(logits), classes = class_indices(target, x)
+    cdef ndarray x = real_contiguous(logits), classes = class_indices(target, x)
     cdef ndarray weights = vector(weight, cnp.PyArray_TYPE(x), class_count(x), "weight")
     cdef row_args args
     cdef Py_ssize_t outer = classified(
@@ -602,7 +589,7 @@ def cross_entropy_backward(
     double label_smoothing=0.0, str reduction="mean",
 ):
     cdef int code = reduction_code(reduction)
-    cdef ndarray x = real_rows(logits), classes = class_indices(target, x)
+    cdef ndarray x = real_contiguous(logits), classes = class_indices(target, x)
     cdef ndarray weights = vector(weight, cnp.PyArray_TYPE(x), class_count(x), "weight")
     cdef int number = cnp.PyArray_TYPE(x)
     cdef row_args args
@@ -641,7 +628,7 @@ def cross_entropy_backward(
 
 def nll_loss(logs, target, weight=None, int64_t ignore_index=-100, str reduction="mean"):
     cdef int code = reduction_code(reduction)
-    cdef ndarray x = real_rows(logs), classes = class_indices(target, x)
+    cdef ndarray x = real_contiguous(logs), classes = class_indices(target, x)
     cdef ndarray weights = vector(weight, cnp.PyArray_TYPE(x), class_count(x), "weight")
     cdef row_args args
     cdef Py_ssize_t outer = classified(x, classes, weights, ignore_index, 0, &args)
@@ -661,7 +648,7 @@ def nll_loss_backward(
     str reduction="mean",
 ):
     cdef int code = reduction_code(reduction), i
-    cdef ndarray slopes = real_rows(g), out, classes, weights, cells
+    cdef ndarray slopes = real_contiguous(g), out, classes, weights, cells
     cdef cnp.npy_intp[64] lengths
     cdef row_args args
     cdef Py_ssize_t outer
@@ -757,13 +744,13 @@ cdef normalised_backward(
 
 
 def layer_norm(x, weight=None, bias=None, double eps=1e-5):
-    cdef ndarray rows = real_rows(x)
+    cdef ndarray rows = real_contiguous(x)
     cdef row_args args = prepared(rows, NULL, last_axis(rows))
     return normalised(x, rows, &args, weight, bias, eps)
 
 
 def layer_norm_backward(g, x, mean, var, weight=None, double eps=1e-5):
-    cdef ndarray rows = real_rows(x)
+    cdef ndarray rows = real_contiguous(x)
     cdef row_args args = prepared(rows, NULL, last_axis(rows))
     return normalised_backward(g, x, rows, &args, mean, var, weight, eps)
 
@@ -793,7 +780,7 @@ cdef spread(values, ndarray x, const row_args* args, str name):
 
 
 def group_norm(x, Py_ssize_t groups, weight=None, bias=None, double eps=1e-5):
-    cdef ndarray rows = real_rows(x)
+    cdef ndarray rows = real_contiguous(x)
     cdef row_args args = group_args(rows, groups)
     return normalised(
         x, rows, &args, spread(weight, rows, &args, "weight"), spread(bias, rows, &args, "bias"),
@@ -804,7 +791,7 @@ def group_norm(x, Py_ssize_t groups, weight=None, bias=None, double eps=1e-5):
 def group_norm_backward(
     g, x, Py_ssize_t groups, mean, var, weight=None, double eps=1e-5
 ):
-    cdef ndarray rows = real_rows(x)
+    cdef ndarray rows = real_contiguous(x)
     cdef row_args args = group_args(rows, groups)
     cdef Py_ssize_t channels = cnp.PyArray_DIM(rows, 1)
     out, to_weight, to_bias = normalised_backward(
@@ -838,7 +825,7 @@ cdef void run_channels(int by_plane, int by_column, int kind, row_args* args) no
 
 
 def batch_norm(x, weight=None, bias=None, double eps=1e-5, mean=None, var=None):
-    cdef ndarray rows = real_rows(x), out = empty_like(rows)
+    cdef ndarray rows = real_contiguous(x), out = empty_like(rows)
     cdef row_args args = channel_args(rows)
     _affine = set_affine(&args, rows, args.inner, weight, bias)
     args.own = mean is None
@@ -851,7 +838,7 @@ def batch_norm(x, weight=None, bias=None, double eps=1e-5, mean=None, var=None):
 
 
 def batch_norm_backward(g, x, mean, var, weight, double eps, bint own):
-    cdef ndarray rows = real_rows(x), incoming = alike(g, rows, "g"), out = empty_like(rows)
+    cdef ndarray rows = real_contiguous(x), incoming = alike(g, rows, "g"), out = empty_like(rows)
     cdef row_args args = channel_args(rows)
     cdef cnp.npy_intp[2] shape = [1, 2 * args.inner]
     cdef ndarray sums = empty(2, shape, NPY_DOUBLE)
@@ -868,7 +855,7 @@ def batch_norm_backward(g, x, mean, var, weight, double eps, bint own):
 
 
 def rms_norm(x, weight=None, double eps=1e-6):
-    cdef ndarray rows = real_rows(x), out = empty_like(rows)
+    cdef ndarray rows = real_contiguous(x), out = empty_like(rows)
     cdef ndarray square = statistics(row_count(rows))
     cdef row_args args = prepared(rows, cnp.PyArray_DATA(out), last_axis(rows))
     _affine = set_affine(&args, rows, args.columns, weight, None)
@@ -878,7 +865,7 @@ def rms_norm(x, weight=None, double eps=1e-6):
 
 
 def rms_norm_backward(g, x, square, weight=None, double eps=1e-6):
-    cdef ndarray rows = real_rows(x), incoming = alike(g, rows, "g"), out = empty_like(rows)
+    cdef ndarray rows = real_contiguous(x), incoming = alike(g, rows, "g"), out = empty_like(rows)
     cdef Py_ssize_t height = row_count(rows)
     cdef row_args args = prepared(rows, cnp.PyArray_DATA(out), last_axis(rows))
     cdef int kind = real_type(rows)
@@ -910,7 +897,7 @@ cdef bint is_gathered(ndarray x) except -1:
 
 
 def prelu_backward(g, x, weight):
-    cdef ndarray rows = real_rows(x), incoming = alike(g, rows, "g")
+    cdef ndarray rows = real_contiguous(x), incoming = alike(g, rows, "g")
     cdef ndarray slopes = vector(weight, cnp.PyArray_TYPE(rows), np.size(weight), "weight")
     cdef Py_ssize_t channels = cnp.PyArray_SIZE(slopes)
     cdef bint gathered = channels > 1 and is_gathered(rows)
