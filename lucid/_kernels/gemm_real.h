@@ -562,22 +562,25 @@ static void REAL_NAME(dot_block)(const product *g, ptrdiff_t top, ptrdiff_t bott
     }
 }
 
-/* c [+]= x[0] * b[0] + ... + x[rows - 1] * b[rows - 1], all of them vectors of n. */
+/* c [+]= x[0] * b[0] + ... + x[rows - 1] * b[rows - 1], all of them vectors of n: two sums, so
+ * that no more than half of the additions have to wait for each other. */
 ALWAYS_INLINE void REAL_NAME(combine)(const int rows, ptrdiff_t n, const real *x, const real *b,
                                       ptrdiff_t b_depth, real *c, int add) {
+#define EACH_ROW _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++)
     ptrdiff_t j = 0;
     for (; j + LANES <= n; j += LANES) {
-        vec t = {0};
-        if (add) t = *(const vec_at *)(c + j);
-        for (int i = 0; i < rows; i++) t += x[i] * *(const vec_at *)(b + i * b_depth + j);
-        *(vec_at *)(c + j) = t;
+        vec t[2] = {{0}};
+        if (add) t[0] = *(const vec_at *)(c + j);
+        EACH_ROW t[i % 2] += x[i] * *(const vec_at *)(b + i * b_depth + j);
+        *(vec_at *)(c + j) = t[0] + t[1];
     }
     if (j < n) {
-        vec t = {0};
-        if (add) t = REAL_NAME(load)(c + j, n - j);
-        for (int i = 0; i < rows; i++) t += x[i] * REAL_NAME(load)(b + i * b_depth + j, n - j);
-        REAL_NAME(store)(c + j, t, n - j);
+        vec t[2] = {{0}};
+        if (add) t[0] = REAL_NAME(load)(c + j, n - j);
+        EACH_ROW t[i % 2] += x[i] * REAL_NAME(load)(b + i * b_depth + j, n - j);
+        REAL_NAME(store)(c + j, t[0] + t[1], n - j);
     }
+#undef EACH_ROW
 }
 
 /* One row times a row-major matrix: a combination of its rows. */
