@@ -77,7 +77,7 @@ static int (*gemm_threads)(void);
 #define GEMM_PARALLEL_FROM 5e5 /* multiplications: some 5 us of one core */
 #define GEMM_LOAD 8 /* multiplications that take as long as bringing in an element of b */
 
-/* The packed block of a and one panel of b. Kept per thread, so that no product has to allocate
+/* The packed block of a and some panels of b. Kept per thread, so that no product has to allocate
  * or page in its workspace afresh. */
 #define GEMM_SCRATCH_BYTES (512 * 1024)
 static _Thread_local char gemm_scratch[GEMM_SCRATCH_BYTES] __attribute__((aligned(64)));

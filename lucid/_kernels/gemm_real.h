@@ -36,12 +36,18 @@
 #define BLOCK_BYTES (384 << 10)
 #define BLOCK_ROWS (BLOCK_BYTES / (ptrdiff_t)(DEPTH * WIDTH * sizeof(real)) * ROWS)
 #define CHUNK_BYTES (384 << 10)
-#define DIRECT_BYTES (24 << 10)
+#define DIRECT_BYTES (40 << 10)
 #define PACKED_BYTES (16 << 20)
-#define DIRECT_ROWS (16 * ROWS)               /* with fewer rows, packing b does not pay */
+#define PANELS (ROWS == 4 ? 6 : 4) /* of b, packed at a time */
+/* With no more rows of c, packing b does not pay: if its rows stay near from one row of tiles to
+ * the next; if not; and if they are aliased. The lower the tiles, the more often b is read. */
+#define NEAR_BYTES (ROWS == 4 ? 16 << 10 : 128 << 10)
+#define NEAR_ROWS (16 * ROWS)
+#define FAR_ROWS (ROWS == 12 ? 192 : ROWS == 6 ? 24 : 8)
+#define ALIASED_ROWS (ROWS == 12 ? 48 : ROWS)
 #define DIRECT_COLUMNS (ROWS == 4 ? 16 : 192) /* with fewer columns, packing a does not */
-#define ALONG_MAX_ROWS (LUCID_VBYTES == 64 ? 4 : 16)
-#define ALONG_DEPTH 16
+#define ALONG_MAX_ROWS (ROWS == 12 ? 4 : ROWS)
+#define ALONG_DEPTH 8 /* as many aliased rows as L1 has ways */
 #define DOT_MIN_DEPTH (4 * LANES)
 #if LUCID_VBYTES == 64
 #define DOT_MAX_ROWS 16
@@ -68,7 +74,8 @@ typedef real part_at __attribute__((vector_size(16), aligned(sizeof(real)), may_
 typedef bits part_bits __attribute__((vector_size(16)));
 typedef bits part_bits_at __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
 
-_Static_assert(BLOCK_BYTES + COLUMNS * DEPTH * sizeof(real) <= GEMM_SCRATCH_BYTES, "scratch");
+_Static_assert(BLOCK_BYTES + PANELS * COLUMNS * DEPTH * sizeof(real) <= GEMM_SCRATCH_BYTES,
+               "scratch");
 
 ALWAYS_INLINE ptrdiff_t REAL_NAME(least)(ptrdiff_t x, ptrdiff_t y) { return x < y ? x : y; }
 
@@ -331,6 +338,25 @@ ALWAYS_INLINE void REAL_NAME(pack)(const gemm_operand *operand, ptrdiff_t first,
     }
 }
 
+/* Panels of b, one after the other. Contiguous rows are read along all of them: a single panel has
+ * so little of a row that lines are read twice, and none ahead. */
+static void REAL_NAME(pack_panels)(const gemm_operand *b, ptrdiff_t first, ptrdiff_t count,
+                                   ptrdiff_t depth_first, ptrdiff_t depth, real *panels) {
+    if (b->pack || b->free_stride != 1 || count % COLUMNS) {
+        for (ptrdiff_t j = 0; j < count; j += COLUMNS)
+            REAL_NAME(pack)(b, first + j, REAL_NAME(least)(COLUMNS, count - j), depth_first, depth,
+                            COLUMNS, panels + j * depth);
+        return;
+    }
+    const real *from = (const real *)b->data + first + depth_first * b->depth_stride;
+    for (ptrdiff_t p = 0; p < depth; p++) {
+        for (ptrdiff_t j = 0; j < count; j += COLUMNS)
+            for (ptrdiff_t i = 0; i < COLUMNS; i += LANES)
+                *(vec_at *)(panels + j * depth + p * COLUMNS + i) = *(const vec_at *)(from + j + i);
+        from += b->depth_stride;
+    }
+}
+
 /* Each of the elements, a multiple of PART, in all lanes of a vector. */
 ALWAYS_INLINE void REAL_NAME(spread)(const real *from, ptrdiff_t count, real *to) {
     for (ptrdiff_t i = 0; i < count; i += PART)
@@ -381,17 +407,22 @@ static void REAL_NAME(tile_block)(const product *g, ptrdiff_t top, ptrdiff_t bot
     const ptrdiff_t tall = bottom - top, tiles = (tall + ROWS - 1) / ROWS;
     const ptrdiff_t height = (tall + tiles - 1) / tiles;
     const int pack_a = a->pack || right - left > DIRECT_COLUMNS;
-    /* Rows a multiple of 4 KB apart compete for the same few lines of a cache: few products per
-     * element of b are too little to hide that, they had better go along its rows. */
-    const int aliased = b->depth_stride * (ptrdiff_t)sizeof(real) % 4096 == 0;
-    const int pack_b =
-        b->pack || b->free_stride != 1 || tall > (aliased ? DIRECT_ROWS / 4 : DIRECT_ROWS);
-    const ptrdiff_t step = aliased && !pack_b && !g->packed && g->m <= ALONG_MAX_ROWS
-                               ? ALONG_DEPTH : REAL_NAME(depth_block)(g->k);
+    const ptrdiff_t apart = b->depth_stride * (ptrdiff_t)sizeof(real);
+    const ptrdiff_t deepest = REAL_NAME(depth_block)(g->k);
+    /* Rows a multiple of 4 KB apart compete for the same few lines of a cache. */
+    const ptrdiff_t direct_rows = apart % 4096 == 0 ? ALIASED_ROWS
+                                  : apart * deepest > NEAR_BYTES ? FAR_ROWS : NEAR_ROWS;
+    const int pack_b = b->pack || b->free_stride != 1 || tall > direct_rows;
+    /* Where each row is on a page of its own, few products per element of b are too little to hide
+     * that: they had better go along its rows. */
+    const int along = !pack_b && !g->packed && g->m <= ALONG_MAX_ROWS && apart >= 4096;
+    const ptrdiff_t step = along ? ALONG_DEPTH : deepest;
     /* As many panels of b at a time as stay in the cache while rows of tiles go over them: in L2
-     * where b is packed as a whole, in L1 where it is read in place; or the one just packed. */
-    const ptrdiff_t panels = (g->packed ? CHUNK_BYTES : pack_b ? 0 : DIRECT_BYTES) /
-                             (step * COLUMNS * (ptrdiff_t)sizeof(real));
+     * where b is packed as a whole, in L1 where it is read in place; or those just packed. */
+    const ptrdiff_t panels =
+        pack_b && !g->packed ? (b->free_stride == 1 ? PANELS : 1)
+                             : (g->packed ? CHUNK_BYTES : DIRECT_BYTES) /
+                                   (step * COLUMNS * (ptrdiff_t)sizeof(real));
     const ptrdiff_t chunk = panels > 0 ? panels * COLUMNS : COLUMNS;
     const ptrdiff_t whole = left + (right - left) / COLUMNS * COLUMNS;
 
@@ -424,7 +455,7 @@ static void REAL_NAME(tile_block)(const product *g, ptrdiff_t top, ptrdiff_t bot
                 panel = g->packed +
                         REAL_NAME(packed_at)(g->packed_n, first - g->packed_left, p, depth);
             } else if (pack_b || (!MASKS && (end - first) % LANES)) {
-                REAL_NAME(pack)(b, first, end - first, p, depth, COLUMNS, b_panel);
+                REAL_NAME(pack_panels)(b, first, end - first, p, depth, b_panel);
             } else {
                 s.b_depth = b->depth_stride, s.b_panel = COLUMNS;
                 panel = (const real *)b->data + first + p * s.b_depth;
@@ -562,22 +593,25 @@ static void REAL_NAME(dot_block)(const product *g, ptrdiff_t top, ptrdiff_t bott
     }
 }
 
-/* c [+]= x[0] * b[0] + ... + x[rows - 1] * b[rows - 1], all of them vectors of n. */
+/* c [+]= x[0] * b[0] + ... + x[rows - 1] * b[rows - 1], all of them vectors of n: two sums, so
+ * that no more than half of the additions have to wait for each other. */
 ALWAYS_INLINE void REAL_NAME(combine)(const int rows, ptrdiff_t n, const real *x, const real *b,
                                       ptrdiff_t b_depth, real *c, int add) {
+#define EACH_ROW _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++)
     ptrdiff_t j = 0;
     for (; j + LANES <= n; j += LANES) {
-        vec t = {0};
-        if (add) t = *(const vec_at *)(c + j);
-        for (int i = 0; i < rows; i++) t += x[i] * *(const vec_at *)(b + i * b_depth + j);
-        *(vec_at *)(c + j) = t;
+        vec t[2] = {{0}};
+        if (add) t[0] = *(const vec_at *)(c + j);
+        EACH_ROW t[i % 2] += x[i] * *(const vec_at *)(b + i * b_depth + j);
+        *(vec_at *)(c + j) = t[0] + t[1];
     }
     if (j < n) {
-        vec t = {0};
-        if (add) t = REAL_NAME(load)(c + j, n - j);
-        for (int i = 0; i < rows; i++) t += x[i] * REAL_NAME(load)(b + i * b_depth + j, n - j);
-        REAL_NAME(store)(c + j, t, n - j);
+        vec t[2] = {{0}};
+        if (add) t[0] = REAL_NAME(load)(c + j, n - j);
+        EACH_ROW t[i % 2] += x[i] * REAL_NAME(load)(b + i * b_depth + j, n - j);
+        REAL_NAME(store)(c + j, t[0] + t[1], n - j);
     }
+#undef EACH_ROW
 }
 
 /* One row times a row-major matrix: a combination of its rows. */
@@ -623,11 +657,12 @@ static void REAL_NAME(empty_block)(const product *g, ptrdiff_t top, ptrdiff_t bo
 
 static void REAL_NAME(pack_task)(void *context, ptrdiff_t index) {
     const product *g = context;
-    const ptrdiff_t step = REAL_NAME(depth_block)(g->k), j = index * COLUMNS;
+    const ptrdiff_t step = REAL_NAME(depth_block)(g->k), j = index * PANELS * COLUMNS;
+    const ptrdiff_t count = REAL_NAME(least)(PANELS * COLUMNS, g->packed_n - j);
     for (ptrdiff_t p = 0; p < g->k; p += step) {
         const ptrdiff_t depth = REAL_NAME(least)(step, g->k - p);
-        REAL_NAME(pack)(g->b, g->packed_left + j, REAL_NAME(least)(COLUMNS, g->packed_n - j), p,
-                        depth, COLUMNS, g->packed + REAL_NAME(packed_at)(g->packed_n, j, p, depth));
+        REAL_NAME(pack_panels)(g->b, g->packed_left + j, count, p, depth,
+                               g->packed + REAL_NAME(packed_at)(g->packed_n, j, p, depth));
     }
 }
 
@@ -646,7 +681,8 @@ static void REAL_NAME(run_blocks)(product *g) {
 }
 
 static void REAL_NAME(pack_all)(product *g) {
-    gemm_parallel(REAL_NAME(pack_task), g, (g->packed_n + COLUMNS - 1) / COLUMNS,
+    gemm_parallel(REAL_NAME(pack_task), g,
+                  (g->packed_n + PANELS * COLUMNS - 1) / (PANELS * COLUMNS),
                   (double)GEMM_LOAD * g->packed_n * g->k * NANOSECONDS);
 }
 
@@ -759,7 +795,11 @@ static const gemm_engine REAL_NAME(engine) = {
 #undef CHUNK_BYTES
 #undef DIRECT_BYTES
 #undef PACKED_BYTES
-#undef DIRECT_ROWS
+#undef PANELS
+#undef NEAR_BYTES
+#undef FAR_ROWS
+#undef ALIASED_ROWS
+#undef NEAR_ROWS
 #undef DIRECT_COLUMNS
 #undef PEAK_CHAINS
 #undef NANOSECONDS
