@@ -12,6 +12,11 @@
 static inline ptrdiff_t pool_least(ptrdiff_t x, ptrdiff_t y) { return x < y ? x : y; }
 static inline ptrdiff_t pool_most(ptrdiff_t x, ptrdiff_t y) { return x > y ? x : y; }
 
+/* Windows of two elements, side by side. */
+static inline int pool_halves(const pool_axis *a) {
+    return a->kernel == 2 && a->stride == 2 && a->padding == 0 && a->dilation == 1;
+}
+
 /* The windows first .. last of an axis whose tap k lies inside the source. */
 static inline ptrdiff_t pool_first(const pool_axis *a, ptrdiff_t k) {
     const ptrdiff_t shift = k * a->dilation - a->padding;

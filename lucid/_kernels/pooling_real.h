@@ -42,11 +42,10 @@ static int32_t R(first_seen)(const pool_axis *a, ptrdiff_t z, ptrdiff_t y, ptrdi
 /* The largest elements of `count` windows, at most a vector of them, and where they lie; from
  * `deep`, `high`, `left` on the first one sees the plane. What follows in the output is still to be
  * written, as far as there is `room`. */
-ALWAYS_INLINE void R(max_windows)(const pool_job *job, const real *from, ptrdiff_t deep,
+ALWAYS_INLINE void R(max_windows)(const pool_job *job, const pool_axis *d, const pool_axis *h,
+                                  const pool_axis *w, const real *from, ptrdiff_t deep,
                                   ptrdiff_t high, ptrdiff_t left, ptrdiff_t count, real *out,
                                   int32_t *out_index, ptrdiff_t room) {
-    const pool_axis *const d = &job->axis[POOL_DEPTH], *const h = &job->axis[POOL_HEIGHT],
-                    *const w = &job->axis[POOL_WIDTH];
     const real *const first = job->source;
     const real *const last = first + job->planes * d->size * h->size * w->size;
     const vec nothing = (vec){0} - (real)INFINITY;
@@ -68,22 +67,25 @@ ALWAYS_INLINE void R(max_windows)(const pool_job *job, const real *from, ptrdiff
             best = (vec)((take & (places)v) | (~take & (places)best));
             index = (take & (bits)((z * h->size + y) * w->size + x)) | (~take & index);
         }
-    index += R(lanes)() * (bits)w->stride;
-    if (!inside)
-        for (ptrdiff_t q = 0; q < count; q++)
-            if (index[q] < 0) /* never set: -inf alone, or nothing */
-                index[q] = R(first_seen)(job->axis, deep, high, left + q * w->stride);
+    const R(index) found =
+        __builtin_convertvector(index + R(lanes)() * (bits)w->stride, R(index));
     if (room >= LANES) {
         *(R(row_at) *)out = best;
-        *(R(index) *)out_index = __builtin_convertvector(index, R(index));
-    } else
-        for (ptrdiff_t q = 0; q < count; q++) out[q] = best[q], out_index[q] = (int32_t)index[q];
+        *(R(index) *)out_index = found;
+    } else { /* in copies, so that the vectors themselves can stay in registers */
+        const vec last_values = best;
+        const R(index) last_places = found;
+        memcpy(out, &last_values, (size_t)count * sizeof(real));
+        memcpy(out_index, &last_places, (size_t)count * sizeof(int32_t));
+    }
+    if (!inside)
+        for (ptrdiff_t q = 0; q < count; q++)
+            if (out_index[q] < 0) /* never set: -inf alone, or nothing */
+                out_index[q] = R(first_seen)(job->axis, deep, high, left + q * w->stride);
 }
 
-static void R(max_task)(void *context, ptrdiff_t task) {
-    const pool_job *const job = context;
-    const pool_axis *const d = &job->axis[POOL_DEPTH], *const h = &job->axis[POOL_HEIGHT],
-                    *const w = &job->axis[POOL_WIDTH];
+ALWAYS_INLINE void R(max_planes)(const pool_job *job, const pool_axis *d, const pool_axis *h,
+                                 const pool_axis *w, ptrdiff_t task) {
     const ptrdiff_t size = d->size * h->size * w->size;
     const ptrdiff_t end = pool_least(job->planes, (task + 1) * job->per_task);
     const ptrdiff_t windows = d->count * h->count * w->count;
@@ -94,12 +96,24 @@ static void R(max_task)(void *context, ptrdiff_t task) {
             for (ptrdiff_t y = 0; y < h->count; y++)
                 for (ptrdiff_t x = 0, count; x < w->count; x += count, at += count) {
                     count = pool_least(LANES, w->count - x);
-                    R(max_windows)(job, from, z * d->stride - d->padding,
+                    R(max_windows)(job, d, h, w, from, z * d->stride - d->padding,
                                    y * h->stride - h->padding, x * w->stride - w->padding, count,
                                    (real *)job->target + at, job->index + at,
                                    end * windows - at);
                 }
     }
+}
+
+static void R(max_task)(void *context, ptrdiff_t task) {
+    const pool_job *const job = context;
+    const pool_axis *const d = &job->axis[POOL_DEPTH], *const h = &job->axis[POOL_HEIGHT],
+                    *const w = &job->axis[POOL_WIDTH];
+    if (d->size == 1 && pool_halves(h) && pool_halves(w)) { /* the most usual, compiled in */
+        const pool_axis depth = {1, 1, 1, 1, 0, 1}, height = {h->size, h->count, 2, 2, 0, 1},
+                        width = {w->size, w->count, 2, 2, 0, 1};
+        R(max_planes)(job, &depth, &height, &width, task);
+    } else
+        R(max_planes)(job, d, h, w, task);
 }
 
 static void R(max_backward_task)(void *context, ptrdiff_t task) {
