@@ -6,7 +6,6 @@ division by zero or an invalid operation: infinities and NaNs are results.
 
 from __future__ import annotations
 
-import builtins
 import math
 from collections.abc import Callable
 from typing import Any
@@ -37,13 +36,10 @@ def quiet(function: Callable[..., Any]) -> Callable[..., Array]:
 
 add = silent(np.add)
 sub = silent(np.subtract)
-mul = silent(np.multiply)
 div = silent(np.true_divide)
 floor_divide = silent(np.floor_divide)
 remainder = silent(np.remainder)
 fmod = silent(np.fmod)
-pow = silent(np.power)
-neg = silent(np.negative)
 abs = silent(np.abs)
 square = silent(np.square)
 sqrt = silent(np.sqrt)
@@ -69,16 +65,6 @@ def trunc_divide(x: Any, y: Any) -> Array:
     quotient = np.floor_divide(x, y)
     # Rounded down; one more where that was away from zero.
     return quotient + ((quotient < 0) & (quotient * y != x)).astype(quotient.dtype)
-
-
-@silent
-def reciprocal(x: Array) -> Array:
-    return np.true_divide(1, x, dtype=x.dtype)
-
-
-@silent
-def rsqrt(x: Array) -> Array:
-    return np.true_divide(1, np.sqrt(x))
 
 
 # -------------------------------------------------------------------- functions
@@ -116,13 +102,6 @@ def sinc(x: Array) -> Array:
 @silent
 def xlogy(x: Any, y: Any) -> Array:
     return np.where((x == 0) & ~np.isnan(y), 0.0, x * np.log(y))
-
-
-@silent
-def sigmoid(x: Array) -> Array:
-    # exp of a non-positive number only: never overflows.
-    small = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1 / (1 + small), small / (1 + small)).astype(x.dtype, copy=False)
 
 
 # (1 + 2 x) erfcx(x), where erfcx(x) = exp(x^2) erfc(x), as a Chebyshev series in
@@ -179,12 +158,6 @@ def erfinv(x: Array) -> Array:
     return np.copysign(y, wide).astype(x.dtype, copy=False)
 
 
-@silent
-def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
-    scaled = x * beta
-    return np.where(scaled > threshold, x, np.log1p(np.exp(np.minimum(scaled, threshold))) / beta)
-
-
 # -------------------------------------------------------------------- comparisons
 
 eq = silent(np.equal)
@@ -226,16 +199,6 @@ def prod(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     return np.multiply.reduce(x, axis=axis, keepdims=keepdims)
 
 
-@silent
-def amax(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    return np.maximum.reduce(x, axis=axis, keepdims=keepdims)
-
-
-@silent
-def amin(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    return np.minimum.reduce(x, axis=axis, keepdims=keepdims)
-
-
 def argmax(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
     return np.asarray(np.argmax(x, axis, keepdims=keepdims))
 
@@ -247,15 +210,6 @@ def argmin(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
 @silent
 def mean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     return np.mean(x, axis=axis, keepdims=keepdims)
-
-
-def var_mean(
-    x: Array, axis: Any = None, keepdims: bool = False, correction: float = 1.0
-) -> tuple[Array, Array]:
-    average = mean(x, axis, True)
-    squares = sum(square(abs(sub(x, average))), axis, keepdims)
-    freedom = x.size / builtins.max(average.size, 1) - correction
-    return div(squares, builtins.max(freedom, 0)), average.reshape(squares.shape)
 
 
 @silent
@@ -283,16 +237,6 @@ def copy(x: Array) -> Array:
     return x.copy()
 
 
-def write(out: Array, x: Any) -> None:
-    out[...] = x
-
-
-def embed(g: Array, shape: tuple[int, ...], key: Any) -> Array:
-    out = np.zeros(shape, g.dtype)
-    out[key] = g
-    return out
-
-
 def reshape(x: Array, shape: Any) -> Array:
     return x.reshape(shape)
 
@@ -300,55 +244,3 @@ def reshape(x: Array, shape: Any) -> Array:
 # -------------------------------------------------------------------- networks and matrices
 
 matmul = np.matmul
-
-
-def relu(x: Array) -> Array:
-    return np.maximum(x, 0)
-
-
-def relu_backward(g: Array, out: Array) -> Array:
-    return np.where(out > 0, g, g.dtype.type(0))
-
-
-def tanh_backward(g: Array, out: Array) -> Array:
-    return g * (1 - out * out)
-
-
-def sigmoid_backward(g: Array, out: Array) -> Array:
-    return g * (out * (1 - out))
-
-
-def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
-    out = np.matmul(x, weight.T)
-    if bias is not None:
-        out += bias
-    return out
-
-
-def linear_backward(
-    g: Array, x: Array, weight: Array, need_x: bool, need_weight: bool, need_bias: bool
-) -> tuple[Array | None, Array | None, Array | None]:
-    rows = g.reshape(-1, g.shape[-1])
-    return (
-        np.matmul(g, weight) if need_x else None,
-        np.matmul(rows.T, x.reshape(-1, x.shape[-1])) if need_weight else None,
-        np.add.reduce(rows, axis=0) if need_bias else None,
-    )
-
-
-def softmax(x: Array, axis: int = -1) -> Array:
-    shifted = np.exp(x - np.maximum.reduce(x, axis=axis, keepdims=True))
-    return shifted / np.add.reduce(shifted, axis=axis, keepdims=True)
-
-
-def log_softmax(x: Array, axis: int = -1) -> Array:
-    shifted = x - np.maximum.reduce(x, axis=axis, keepdims=True)
-    return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
-
-
-def take_rows(x: Array, index: Array) -> Array:
-    return np.take(x, index, axis=0)
-
-
-def add_rows(out: Array, index: Array, values: Array) -> None:
-    np.add.at(out, index, values)

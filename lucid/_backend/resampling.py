@@ -15,10 +15,15 @@ def _compiled(x: Array, size: int) -> bool:
     return x.dtype.type in (np.float32, np.float64) and size < 2**31
 
 
-def _factors(weight: Array | None, place: Array, t: int, dtype: np.dtype) -> Array:
-    """What tap t multiplies by, 0 where it sees nothing: (images or 1, 1, count, 1)."""
-    seen = (place[:, t] >= 0).astype(dtype)
-    return (seen if weight is None else weight[:, t] * seen)[:, None, :, None]
+def _weighted(values: Array, weight: Array | None, place: Array, t: int) -> Array:
+    """``values`` (images, channels, count, columns) times tap t's weights; 0 where it sees nothing.
+
+    Without weights they are only copied: a product of infinite complex numbers is not one.
+    """
+    if weight is not None:
+        with np.errstate(all="ignore"):
+            values = (values * weight[:, t][:, None, :, None]).astype(values.dtype)
+    return np.where((place[:, t] >= 0)[:, None, :, None], values, values.dtype.type(0))
 
 
 def _taken(x: Array, place: Array, t: int) -> Array:
@@ -31,8 +36,9 @@ def sample(x: Array, weight: Array | None, place: Array) -> Array:
     if _compiled(x, x.shape[2]):
         return kernels.sample(x, weight, place)
     out = np.zeros((*x.shape[:2], place.shape[2], x.shape[3]), x.dtype)
-    for t in range(place.shape[1] if x.shape[2] else 0):
-        out += (_taken(x, place, t) * _factors(weight, place, t, x.dtype)).astype(x.dtype)
+    with np.errstate(all="ignore"):
+        for t in range(place.shape[1] if x.shape[2] else 0):
+            out += _weighted(_taken(x, place, t), weight, place, t)
     return out
 
 
@@ -42,7 +48,7 @@ def spread(g: Array, weight: Array | None, place: Array, size: int) -> Array:
         return kernels.spread(g, weight, place, size)
     out = np.zeros((*g.shape[:2], size, g.shape[3]), g.dtype)
     for t in range(place.shape[1] if size else 0):
-        values = (g * _factors(weight, place, t, g.dtype)).astype(g.dtype)
+        values = _weighted(g, weight, place, t)
         for image in range(len(g)):
             index = np.maximum(place[image % len(place), t], 0)
             np.add.at(out[image].swapaxes(0, 1), index, values[image].swapaxes(0, 1))

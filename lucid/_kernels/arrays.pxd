@@ -1,7 +1,7 @@
 # arrays.pxd: the guard that every kernel runs before it touches raw memory, and fresh outputs.
 #
 # `ready(x, type_number)` is the one mandatory check: right dtype, C-contiguous, aligned, native
-# byte order. What it refuses goes to the NumPy reference routine. Never touch `PyArray_DATA`
+# byte order. What it refuses is copied first, or goes to NumPy. Never touch `PyArray_DATA`
 # without it.
 
 cimport numpy as cnp

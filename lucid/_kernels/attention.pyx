@@ -41,8 +41,10 @@ cdef extern from "attention.h" nogil:
         double dropout
         uint64_t seed
         int failed
-    uint32_t random_row_key(uint64_t seed, uint64_t row)
-    uint32_t random_bits(uint32_t key, uint32_t j)
+    ctypedef struct random_key:
+        pass
+    random_key random_row_key(uint64_t seed, uint64_t row)
+    uint32_t random_bits(random_key key, uint32_t j)
     uint32_t random_threshold(double dropout)
 
 cdef const task_t* attend = ATTEND
@@ -182,7 +184,8 @@ def dropout_mask(
     cdef cnp.npy_intp[4] shape = [batch, heads, queries, keys]
     cdef ndarray out = cnp.PyArray_EMPTY(4, shape, cnp.NPY_BOOL, 0)
     cdef cnp.npy_bool* kept = <cnp.npy_bool*>cnp.PyArray_DATA(out)
-    cdef uint32_t key, threshold = random_threshold(dropout)
+    cdef uint32_t threshold = random_threshold(dropout)
+    cdef random_key key
     cdef Py_ssize_t row, j
     with nogil:
         for row in range(batch * heads * queries):

@@ -95,7 +95,7 @@ static void R(row_scale)(real *x, ptrdiff_t count, real factor) {
     LUCID_LOOP for (ptrdiff_t j = 0; j < count; j++) x[j] *= factor;
 }
 
-static void R(row_dropout)(real *x, ptrdiff_t first, ptrdiff_t count, uint32_t key,
+static void R(row_dropout)(real *x, ptrdiff_t first, ptrdiff_t count, random_key key,
                            uint32_t threshold, real factor) {
     LUCID_LOOP for (ptrdiff_t j = 0; j < count; j++)
         x[j] = random_bits(key, (uint32_t)(first + j)) < threshold ? 0 : x[j] * factor;
@@ -307,7 +307,7 @@ static void R(attend_backward)(void *context, ptrdiff_t index) {
                     LUCID_LOOP for (ptrdiff_t j = 0; j < whole; j++)
                         x[j] = R(exp_negative)(x[j] - lse);
                     if (s->dropout > 0) {
-                        const uint32_t key = random_row_key(s->seed, (uint64_t)(row0 + i));
+                        const random_key key = random_row_key(s->seed, (uint64_t)(row0 + i));
                         real *const kept = dropped + i * width;
                         memcpy(kept, x, (size_t)seen * sizeof(real));
                         R(row_dropout)(kept, j0, seen, key, threshold, factor);

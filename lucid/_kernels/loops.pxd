@@ -36,9 +36,9 @@ cdef inline void run_range(
         if count > 0:
             loop(args, 0, count)
         return
-    job.loop, job.args, job.count, job.chunk = loop, args, count, chunk
+    job.loop, job.args, job.count, job.chunk = loop, args, count, max(chunk, 1)
     with nogil:
-        parallel_for(run_chunk, &job, (count + chunk - 1) // chunk)
+        parallel_for(run_chunk, &job, (count + job.chunk - 1) // job.chunk)
 
 
 cdef inline int real_type(ndarray x) noexcept:

@@ -481,6 +481,8 @@ def dropout(
     cdef ndarray operand = real_contiguous(x), out = like(operand)
     cdef Py_ssize_t size = cnp.PyArray_SIZE(operand)
     cdef point_args args
+    if group < 1:
+        raise ValueError(f"dropout: group must be positive; got {group}")
     args.x, args.out = cnp.PyArray_DATA(operand), cnp.PyArray_DATA(out)
     args.a, args.b, args.c = scale, shift, dropped
     args.columns, args.seed, args.threshold = group, seed, random_threshold(p)

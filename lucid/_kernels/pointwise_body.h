@@ -308,7 +308,7 @@ static void R(dropout)(const void *context, Py_ssize_t start, Py_ssize_t stop) {
     const uint32_t threshold = args->threshold;
     const Py_ssize_t group = args->columns;
     real *out = args->out;
-    uint32_t key;
+    random_key key;
     if (group == 1) {
         EACH_KEY(start, stop, key, end)
             LUCID_LOOP for (Py_ssize_t i = start; i < end; i++)
@@ -330,7 +330,7 @@ static void R(rrelu)(const void *context, Py_ssize_t start, Py_ssize_t stop) {
     const real *x = args->x, *y = args->y, a = (real)args->a;
     const real width = (real)((args->b - args->a) * 0x1p-24);
     real *out = args->out;
-    uint32_t key;
+    random_key key;
     EACH_KEY(start, stop, key, end)
         LUCID_LOOP for (Py_ssize_t i = start; i < end; i++) {
             const real step = (real)(int32_t)(random_bits(key, (uint32_t)i) >> 8);

@@ -5,23 +5,35 @@
 
 #include <stdint.h>
 
-/* A hash of 32 bits: the finalizer of MurmurHash3. */
-static inline __attribute__((always_inline)) uint32_t random_mix(uint32_t x) {
+/* What the elements of a row have in common: 64 bits of seed and row, mixed by the finalizer of
+ * SplitMix64. */
+typedef struct {
+    uint32_t first, second;
+} random_key;
+
+static inline __attribute__((always_inline)) uint64_t random_mix(uint64_t x) {
+    x += 0x9e3779b97f4a7c15u;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}
+
+static inline __attribute__((always_inline)) random_key random_row_key(uint64_t seed,
+                                                                       uint64_t row) {
+    const uint64_t mixed = random_mix(random_mix(seed) + row);
+    return (random_key){(uint32_t)mixed, (uint32_t)(mixed >> 32)};
+}
+
+/* The finalizer of MurmurHash3 over a counter, with the second half of the key half-way: the draws
+ * of two keys are then no shifts of each other. */
+static inline __attribute__((always_inline)) uint32_t random_bits(random_key key, uint32_t j) {
+    uint32_t x = key.first + j * 0x9e3779b9u;
     x ^= x >> 16;
     x *= 0x85ebca6bu;
+    x ^= key.second;
     x ^= x >> 13;
     x *= 0xc2b2ae35u;
     return x ^ x >> 16;
-}
-
-/* What the elements of a row have in common. */
-static inline __attribute__((always_inline)) uint32_t random_row_key(uint64_t seed, uint64_t row) {
-    const uint32_t high = random_mix((uint32_t)(seed >> 32) ^ (uint32_t)(row >> 32));
-    return random_mix(random_mix((uint32_t)seed + high) ^ (uint32_t)row);
-}
-
-static inline __attribute__((always_inline)) uint32_t random_bits(uint32_t key, uint32_t j) {
-    return random_mix(key + j * 0x9e3779b9u);
 }
 
 /* Bits are below this with probability p. */

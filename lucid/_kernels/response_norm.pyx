@@ -1,7 +1,7 @@
 """Local response normalisation, forward and backward, for float32 and float64 arrays.
 
 The loops are C (response_norm_real.h). An image is worked on in strips, some of its positions with
-all their channels; tasks are fixed numbers of strips. Arguments are checked by the caller.
+all their channels; tasks are fixed numbers of strips. Settings are checked by the caller.
 """
 
 cimport numpy as cnp
@@ -91,4 +91,7 @@ def forward(ndarray x not None, Py_ssize_t size, double alpha, double beta, doub
 def backward(
     ndarray g not None, ndarray x not None, Py_ssize_t size, double alpha, double beta, double k, /
 ):
+    if not cnp.PyArray_SAMESHAPE(g, x):
+        raise ValueError(
+            f"gradient of shape {(<object>g).shape} for an array of shape {(<object>x).shape}")
     return normalize(x, g, size, alpha, beta, k)

@@ -817,7 +817,7 @@ cdef void run_channels(int by_plane, int by_column, int kind, row_args* args) no
     """By channels, at least so many that short planes fill whole cache lines."""
     cdef bint few = 0 < args.columns < min(<Py_ssize_t>BATCH_PLANE, 4 * args.samples + 1)
     args.chunk = max(
-        CHUNK // max(args.samples * args.columns, 1), LINE // args.columns if few else 1)
+        CHUNK // max(args.samples * args.columns, 1), LINE // args.columns if few else 1, 1)
     run_range(
         <range_loop>row_loops[2 * (by_column if few else by_plane) + kind], args, args.inner,
         args.chunk, args.samples * args.columns * args.inner,
@@ -900,8 +900,14 @@ def prelu_backward(g, x, weight):
     cdef ndarray rows = real_contiguous(x), incoming = alike(g, rows, "g")
     cdef ndarray slopes = vector(weight, cnp.PyArray_TYPE(rows), np.size(weight), "weight")
     cdef Py_ssize_t channels = cnp.PyArray_SIZE(slopes)
+    if channels != 1 and (cnp.PyArray_NDIM(rows) < 2 or cnp.PyArray_DIM(rows, 1) != channels):
+        raise ValueError(
+            f"weight must be one number or one for each channel of {(<object>rows).shape}; "
+            f"got {channels}")
     cdef bint gathered = channels > 1 and is_gathered(rows)
     cdef cnp.npy_intp height = row_count(rows)
+    if channels == 0:
+        return restored(empty_like(rows), x), np.empty(0, x.dtype)
     if gathered:
         rows, incoming = by_channel(rows), by_channel(incoming)
         height = channels

@@ -391,6 +391,9 @@ def _as_rows(
 def _check_channels(x: Tensor, caller: str, **values: Tensor | None) -> None:
     if x.ndim < 2:
         raise ShapeError(f"{caller}: input must have shape (N, C, ...); got {x.shape}")
+    for name, value in (("input", x), *values.items()):
+        if value is not None and value.dtype.kind != "f":
+            raise TypeError(f"{caller}: {name} must be floating point; got {value.dtype}")
     for name, value in values.items():
         if value is not None and value.shape != (x.shape[1],):
             raise ShapeError(
@@ -522,7 +525,7 @@ def instance_norm(
             f"{caller}: needs more than one value per channel and sample; got input {input.shape}"
         )
     out, mean, var = neural.group_norm_channels(input, max(input.shape[1], 1), weight, bias, eps)
-    if running_mean is not None or running_var is not None:
+    if input.numel() and (running_mean is not None or running_var is not None):
         by_sample = input.shape[:2]
         _update_running(running_mean, mean.reshape(by_sample).mean(0), momentum)
         unbiased = var.reshape(by_sample).mean(0) * (count / (count - 1))
@@ -706,7 +709,7 @@ def cross_entropy(
         tensor_of(input, "cross_entropy", "input")
         tensor_of(target, "cross_entropy", "target")
         raise
-    except (ValueError, IndexError) as error:
+    except (TypeError, ValueError, IndexError) as error:
         raise _named(error, "cross_entropy") from None
 
 

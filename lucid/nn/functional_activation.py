@@ -100,6 +100,10 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     Source: He et al. 2015, "Delving deep into rectifiers: surpassing human-level performance on
     ImageNet classification".
     """
+    if weight.dtype is not input.dtype:
+        raise TypeError(
+            f"prelu: weight must have the dtype {input.dtype} of the input; got {weight.dtype}"
+        )
     channels = input.shape[1] if input.ndim > 1 else 1
     if weight.ndim > 1 or weight.numel() not in (1, channels):
         raise ShapeError(
@@ -261,6 +265,8 @@ def _dropout(
     """
     if not 0 <= p <= 1:
         raise ValueError(f"{caller}: p must be a probability in [0, 1]; got {p}")
+    if input.dtype.kind not in "fc":
+        raise TypeError(f"{caller}: input must be floating point; got {input.dtype}")
     if not training or p == 0:
         return input
     if p == 1:
@@ -362,4 +368,6 @@ def feature_alpha_dropout(
 ) -> Tensor:  # fmt: skip
     """:func:`alpha_dropout` of whole channels: dimension 1."""
     caller = "feature_alpha_dropout"
+    if training and input.ndim < 2:
+        raise ShapeError(f"{caller}: input must have shape (N, C, ...); got {input.shape}")
     return _dropout(input, p, training, inplace, generator, caller, 2, alpha=True)

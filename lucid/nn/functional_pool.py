@@ -194,6 +194,8 @@ def _adaptive_counts(ndim: int, x: Any, output_size: Any, caller: str) -> tuple[
 def _adaptive_avg(ndim: int, x: Any, output_size: Any) -> Tensor:
     caller = f"adaptive_avg_pool{ndim}d"
     counts = _adaptive_counts(ndim, x, output_size, caller)
+    if x.dtype.kind not in "fc":
+        raise TypeError(f"{caller}: input must be floating point; got {x.dtype}")
     for at, count in enumerate(counts):
         dim = x.ndim - ndim + at
         x = _adaptive_mean(x, dim, count)
@@ -205,13 +207,13 @@ def _adaptive_mean(x: Tensor, dim: int, count: int) -> Tensor:
     n = x.shape[dim]
     if n == count:
         return x
-    if count and n % count == 0:
+    if n % count == 0:
         shape = (*x.shape[:dim], count, n // count, *x.shape[dim + 1 :])
         return T.mean(reshape(x, shape), dim + 1, False, None)
     windows = np.arange(count)
     start, end = windows * n // count, -(-(windows + 1) * n // count)
     length = end - start
-    taps = np.arange(length.max()).reshape(-1, 1) if count else windows.reshape(-1, 1)
+    taps = np.arange(length.max()).reshape(-1, 1)
     # A window without the last taps counts its last element again, in as many shares.
     share = np.where(taps < length - 1, 1.0, 1 / (len(taps) - length + 1))
     return resample_along(x, dim, np.minimum(start + taps, end - 1), share / length)

@@ -20,7 +20,9 @@ from lucid._core.op import TENSORS as T
 from lucid._core.tape import wrap
 from lucid._core.tensor import Tensor
 from lucid.errors import ShapeError
+from lucid.nn.functional_conv import per_axis
 from lucid.nn.functional_pool import _adaptive_avg
+from lucid.ops.activation import hardtanh
 from lucid.ops.resampling import resample, resample_along
 from lucid.ops.shape import permute, reshape, tensor_of
 
@@ -87,6 +89,24 @@ def _cubic(n: int, size: int, scale: float | None, align: bool, dtype: Any) -> T
     return np.stack(places), np.stack(_cubic_weights(at - low))
 
 
+def _check_floating(x: Tensor, caller: str, name: str) -> None:
+    if x.dtype.kind != "f":
+        raise TypeError(f"{caller}: {name} must be floating point; got {x.dtype}")
+
+
+def _scales(scale_factor: Any, axes: int) -> list[float]:
+    """A factor for each axis."""
+    given = list(scale_factor) if isinstance(scale_factor, (tuple, list)) else [scale_factor] * axes
+    if len(given) != axes or not all(
+        isinstance(s, (int, float, np.number)) and 0 < s < math.inf for s in given
+    ):
+        raise ValueError(
+            f"interpolate: scale_factor must be a positive number or {axes} of them; "
+            f"got {scale_factor!r}"
+        )
+    return given
+
+
 def interpolate(
     input: Tensor,
     size: Any = None,
@@ -129,6 +149,8 @@ def interpolate(
         )
     if antialias:
         raise NotImplementedError("interpolate: antialias is not available")
+    if mode not in ("nearest", "nearest-exact"):
+        _check_floating(input, "interpolate", "input")
     exact = mode in ("nearest", "nearest-exact", "area")
     if exact and align_corners is not None:
         raise ValueError(f"interpolate: align_corners is not for mode {mode!r}")
@@ -137,24 +159,17 @@ def interpolate(
     if size is not None:
         if recompute_scale_factor:
             raise ValueError("interpolate: recompute_scale_factor needs scale_factor, not size")
-        sizes = list(size) if isinstance(size, (tuple, list)) else [size] * axes
-        scales: list[Any] = [None] * len(sizes)
+        sizes = per_axis(size, axes, "interpolate", "size", 1)
+        scales: list[Any] = [None] * axes
     else:
-        scales = (
-            list(scale_factor) if isinstance(scale_factor, (tuple, list)) else [scale_factor] * axes
-        )
-        sizes = [math.floor(n * s) for n, s in zip(shape[2:], scales, strict=False)]
+        scales = _scales(scale_factor, axes)
+        sizes = tuple([math.floor(n * s) for n, s in zip(shape[2:], scales, strict=True)])
         if recompute_scale_factor:
-            scales = [None] * len(scales)
-    if len(sizes) != axes:
-        raise ValueError(
-            f"interpolate: size or scale_factor must be one number or {axes}; "
-            f"got {size or scale_factor}"
-        )
+            scales = [None] * axes
     if min(sizes) < 1 or 0 in shape[2:]:
-        raise ShapeError(f"interpolate: sizes must be positive; got {shape[2:]} to {tuple(sizes)}")
+        raise ShapeError(f"interpolate: sizes must be positive; got {shape[2:]} to {sizes}")
     if mode == "area":
-        return _adaptive_avg(axes, input, tuple(sizes))
+        return _adaptive_avg(axes, input, sizes)
     align, dtype = bool(align_corners), input.dtype.type if input.dtype.itemsize > 2 else np.float32
     out = input
     # What shrinks first leaves less to do.
@@ -277,7 +292,8 @@ def _reflected(at: Tensor, n: int, align: bool) -> Tensor:
 def _bounded(at: Tensor, n: int, padding_mode: str, align: bool) -> Tensor:
     if padding_mode == "reflection":
         at = _reflected(at, n, align)
-    return at if padding_mode == "zeros" else T.clamp(at, 0.0, float(n - 1))
+    # At the border itself one neighbour lies outside, so there must be no gradient any more.
+    return at if padding_mode == "zeros" else hardtanh(at, 0.0, float(n - 1))
 
 
 def _flat_places(places: Sequence[np.ndarray], size: tuple[int, ...]) -> np.ndarray:
@@ -318,6 +334,8 @@ def grid_sample(
             "grid_sample: input (N, C, H, W) needs a grid (N, H', W', 2), and (N, C, D, H, W) one "
             f"of (N, D', H', W', 3); got {x_shape} and {shape}"
         )
+    _check_floating(input, "grid_sample", "input")
+    _check_floating(grid, "grid_sample", "grid")
     if mode not in ("bilinear", "nearest", "bicubic") or mode == "bicubic" and axes != 2:
         raise ValueError(
             'grid_sample: mode must be "bilinear", "nearest" or, for images, "bicubic"; '

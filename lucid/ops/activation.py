@@ -55,7 +55,7 @@ def prelu(x: Array, weight: Array) -> Array:
 
 def _by_channel(weight: Any, x: Any) -> tuple[int, ...]:
     """The shape in which the weight broadcasts along dimension 1 of ``x``."""
-    return (-1, *[1] * (x.ndim - 2)) if math.prod(weight.shape) > 1 else ()
+    return (-1, *[1] * (x.ndim - 2)) if math.prod(weight.shape) != 1 else ()
 
 
 prelu.gradient(lambda F, g, need, x, weight: F.prelu_backward(g, x, weight, *need))
@@ -118,6 +118,8 @@ def threshold(x: Array, threshold: float, value: float) -> Array:
         >>> lucid.nn.functional.threshold(lucid.tensor([0.5, 2.0]), 1.0, -1.0)
         tensor([-1.,  2.])
     """
+    if x.dtype.kind not in "fiu":
+        raise TypeError(f"threshold: x must be of a real dtype; got {x.dtype}")
     if x.dtype.kind != "f":
         return np.where(x > threshold, x, x.dtype.type(value))
     return B.threshold(x, threshold, value)
@@ -140,7 +142,9 @@ def hardtanh(x: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array:
         >>> lucid.nn.functional.hardtanh(lucid.tensor([-2.0, 0.5]))
         tensor([-1. ,  0.5])
     """
-    if min_val > max_val:
+    if x.dtype.kind not in "fiu":
+        raise TypeError(f"hardtanh: x must be of a real dtype; got {x.dtype}")
+    if not min_val <= max_val:
         raise ValueError(f"hardtanh: min_val must not exceed max_val; got {min_val} and {max_val}")
     if x.dtype.kind != "f":
         return np.clip(x, x.dtype.type(min_val), x.dtype.type(max_val))

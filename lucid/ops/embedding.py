@@ -60,7 +60,7 @@ def embedding_backward(g: Array, index: Any, rows: int, padding_idx: int | None)
     B.add_rows(
         out,
         np.ascontiguousarray(index).reshape(-1),
-        np.ascontiguousarray(g).reshape(-1, g.shape[-1]),
+        np.ascontiguousarray(g).reshape(index.size, g.shape[-1]),
     )
     if padding_idx is not None:
         out[padding_idx] = 0

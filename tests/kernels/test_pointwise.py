@@ -336,7 +336,7 @@ def test_glu_wants_halves():
 
 
 # The draws of a seed are part of what a program can rely on: they must not change.
-KEPT = [1, 1, 1, 1, 0, 0, 1, 1, 0, 1, 1, 1, 1, 0, 1, 1]
+KEPT = [0, 1, 1, 1, 1, 1, 1, 0, 1, 1, 0, 0, 1, 1, 0, 1]
 
 
 @pytest.mark.parametrize("dtype", [*REALS, np.float16])
@@ -364,7 +364,19 @@ def test_dropout_frequency_and_independence():
         assert abs(keep.mean() - 0.7) < 5 * (0.21 / 1e6) ** 0.5
         assert abs((keep[1:] * keep[:-1]).mean() - 0.49) < 5 * (0.25 / 1e6) ** 0.5
     one, other = (pointwise.dropout(np.ones(1_000_000), 0.5, seed) for seed in (3, 4))
-    assert abs((one * other).mean() - 0.25) < 5 * (0.1875 / 1e6) ** 0.5
+    for lag in (0, 1, 7, 64):
+        both = one[lag:] * other[: other.size - lag]
+        assert abs(both.mean() - 0.25) < 5 * (0.1875 / 1e6) ** 0.5
+    with pytest.raises(ValueError, match="group must be positive; got 0"):
+        pointwise.dropout(np.ones(3), 0.5, 1, 0)
+
+
+def test_all_64_bits_of_a_seed_count():
+    masks = {
+        pointwise.dropout(np.ones(64), 0.5, high << 32 | low).tobytes()
+        for high in range(40) for low in range(40)
+    }  # fmt: skip
+    assert len(masks) == 1600
 
 
 @pytest.mark.parametrize("group", [2, 7, 50, 100_000])

@@ -673,7 +673,8 @@ def test_group_norm_of_nothing(shape):
 @pytest.mark.parametrize(
     "shape",
     [(6, 3), (2, 3, 7), (5, 3, 2, 2), (4, 70, 20, 20), (1, 2, 3000), (13, 700), (2, 300, 5),
-     (1, 4), (19, 23, 7, 7), (17, 3, 64), (17, 3, 65), (3, 500, 2, 6)],
+     (1, 4), (19, 23, 7, 7), (17, 3, 64), (17, 3, 65), (3, 500, 2, 6), (1338, 1, 7, 7),
+     (1030, 2, 64)],
 )  # fmt: skip
 def test_batch_norm(shape, dtype, mean):
     x, g = values(shape, dtype) + dtype(mean), values(shape, dtype, 1)
@@ -878,3 +879,12 @@ def test_prelu_backward(rng, shape, weights, dtype):
         np.testing.assert_allclose(found_x, to_x, rtol=2 * eps, atol=tiny)
         scale = np.abs(exact * incoming).sum() + 1
         np.testing.assert_allclose(found_weight, to_weight, rtol=0, atol=2 * eps * scale)
+
+
+def test_prelu_backward_refuses():
+    x = np.ones((2, 4, 3))
+    for count in (0, 3):
+        with pytest.raises(ValueError, match="weight must be one number or one for each channel"):
+            rowwise.prelu_backward(x, x, np.ones(count))
+    nothing = np.ones((2, 0, 3))
+    assert rowwise.prelu_backward(nothing, nothing, np.ones(0))[1].shape == (0,)

@@ -153,7 +153,7 @@ def test_dropout_of_every_dtype_drops_the_same():
         assert y.dtype == dtype
         kept = y.numpy() != 0 if kept is None else kept
         np.testing.assert_array_equal(y.numpy() != 0, kept)
-    with pytest.raises(TypeError, match="dropout: x must be floating point; got int64"):
+    with pytest.raises(TypeError, match="dropout: input must be floating point; got int64"):
         F.dropout(lucid.ones(3, dtype=lucid.int64))
 
 
@@ -236,3 +236,81 @@ def test_local_response_norm_refuses():
         F.local_response_norm(lucid.ones(3), 2)
     with pytest.raises(TypeError, match="x must be floating point; got int64"):
         F.local_response_norm(lucid.ones(2, 3, 4, dtype=lucid.int64), 2)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("align", [False, True])
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+def test_grid_gradient_at_and_beyond_the_borders(torch, padding, align):
+    places = np.array([-1.75, -1, -0.75, 0.25, 0.75, 1, 1.6], np.float32)
+    grid = np.stack(np.meshgrid(places, places), -1)[None]
+    image = np.random.default_rng(0).standard_normal((1, 2, 4, 4)).astype(np.float32)
+    results = []
+    for library, tensor in ((F, lucid.tensor), (torch.nn.functional, torch.tensor)):
+        x, at = tensor(image, requires_grad=True), tensor(grid, requires_grad=True)
+        out = library.grid_sample(x, at, "bilinear", padding, align)
+        (out * out).sum().backward()
+        results.append([t.detach().numpy() for t in (out, x.grad, at.grad)])
+    if padding == "zeros" and align:  # at a place that is a pixel, either neighbour will do
+        results = [result[:2] for result in results]
+    for found, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_copies_of_infinite_elements_stay_what_they_are():
+    x = lucid.tensor(np.array([[[1 + 2j, np.inf, 3]]], np.complex64))
+    assert F.pad(x, (1, 1), "reflect")[0, 0].tolist() == [np.inf, 1 + 2j, np.inf, 3, np.inf]
+    image = lucid.tensor(np.array([[[[np.inf, 1], [1, 1]]]], np.float16))
+    outside = lucid.full((1, 1, 1, 2), 3.0, dtype=lucid.float16)
+    assert F.grid_sample(image, outside, align_corners=True).tolist() == [[[[0.0]]]]
+    line = lucid.tensor(np.array([[[np.inf, 1, 1, 1, 1]]], np.float16))
+    assert F.adaptive_avg_pool1d(line, 2).tolist() == [[[np.inf, 1.0]]]
+
+
+def test_what_is_not_floating_point_is_refused():
+    whole = lucid.ones(1, 2, 5, 5, dtype=lucid.int64)
+    line, grid = whole[0], lucid.zeros(1, 1, 1, 2)
+    for call, name in (
+        (lambda: F.adaptive_avg_pool1d(line, 2), "adaptive_avg_pool1d: input"),
+        (lambda: F.interpolate(whole, size=3, mode="area"), "interpolate: input"),
+        (lambda: F.interpolate(whole, size=3, mode="bilinear"), "interpolate: input"),
+        (lambda: F.grid_sample(whole, grid, align_corners=True), "grid_sample: input"),
+        (lambda: F.batch_norm(whole, None, None, training=True), "batch_norm: input"),
+        (lambda: F.group_norm(whole, 1), "group_norm: input"),
+        (lambda: F.dropout(whole, 1.0), "dropout: input"),
+        (lambda: F.dropout(whole, 0.0), "dropout: input"),
+    ):
+        with pytest.raises(TypeError, match=f"{name} must be floating point; got int64"):
+            call()
+    with pytest.raises(TypeError, match="prelu: weight must have the dtype float32 of the input"):
+        F.prelu(lucid.ones(2, 3), lucid.ones(3, dtype=lucid.float64))
+    with pytest.raises(TypeError, match="cross_entropy: target must hold integers"):
+        F.cross_entropy(lucid.ones(2, 3), lucid.tensor([True, False]))
+    for function, args in ((F.hardtanh, ()), (F.threshold, (1.0, 2.0))):
+        with pytest.raises(TypeError, match="x must be of a real dtype; got complex64"):
+            function(lucid.ones(2, dtype=lucid.complex64), *args)
+
+
+def test_sizes_of_interpolate():
+    x = lucid.ones(1, 2, 4, 4)
+    for scale in ((2, 2, 2), float("nan"), float("inf"), -1.0, "2"):
+        with pytest.raises(ValueError, match="scale_factor must be a positive number or 2 of them"):
+            F.interpolate(x, scale_factor=scale)
+    with pytest.raises(TypeError, match="interpolate: size must be an int or 2 of them; got 2"):
+        F.interpolate(x, size=2.5)
+    with pytest.raises(ValueError, match="interpolate: size must be an int or 2 of them"):
+        F.interpolate(x, size=(2, 3, 4))
+
+
+def test_nothing_at_all():
+    weight = lucid.zeros(3, 0, requires_grad=True)
+    F.embedding(lucid.tensor([1, 2]), weight).sum().backward()
+    assert weight.grad.shape == (3, 0)
+    slopes = lucid.zeros(0, requires_grad=True)
+    out = F.prelu(lucid.zeros(2, 0, 3, requires_grad=True), slopes)
+    out.sum().backward()
+    assert out.shape == (2, 0, 3)
+    assert slopes.grad.shape == (0,)
+    mean = lucid.zeros(3)
+    F.instance_norm(lucid.ones(2, 3, 0), mean, lucid.ones(3))
+    assert mean.tolist() == [0, 0, 0]

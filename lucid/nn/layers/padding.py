@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from lucid._core.tensor import Tensor
 from lucid.errors import ShapeError
 from lucid.nn import functional as F  # noqa: N812
@@ -44,11 +46,11 @@ class _Pad(Module):
         super().__init__()
         count = 2 * self._axes
         sides = tuple(padding) if isinstance(padding, (tuple, list)) else (padding,) * count
-        if len(sides) != count or not all(isinstance(side, int) for side in sides):
+        if len(sides) != count or not all(isinstance(n, (int, np.integer)) for n in sides):
             raise ValueError(
                 f"{type(self).__name__}: padding must be an int or {count} of them; got {padding!r}"
             )
-        self.padding = sides
+        self.padding = tuple([int(side) for side in sides])
 
     def forward(self, input: Tensor) -> Tensor:
         if self._mode != "constant" and input.ndim - self._axes not in (1, 2):
@@ -140,15 +142,14 @@ class CircularPad3d(_Pad):
     _mode = "circular"
 
 
-class ConstantPad1d(_Pad):
-    """A border of one value around the last dimension, of which there may be more.
+class _ConstantPad(_Pad):
+    """What the borders of one value share.
 
     Args:
         padding: of every side, or one number for each, as for :func:`lucid.nn.functional.pad`.
         value: of the border.
     """
 
-    _axes = 1
     _mode = "constant"
 
     def __init__(self, padding: Any, value: float) -> None:
@@ -157,6 +158,17 @@ class ConstantPad1d(_Pad):
 
     def extra_repr(self) -> str:
         return f"padding={self.padding}, value={self.value}"
+
+
+class ConstantPad1d(_ConstantPad):
+    """A border of one value around the last dimension, of which there may be more.
+
+    Args:
+        padding: of every side, or one number for each, as for :func:`lucid.nn.functional.pad`.
+        value: of the border.
+    """
+
+    _axes = 1
 
 
 class ZeroPad1d(_Pad):
@@ -166,7 +178,7 @@ class ZeroPad1d(_Pad):
     _mode = "constant"
 
 
-class ConstantPad2d(_Pad):
+class ConstantPad2d(_ConstantPad):
     """A border of one value around the last two dimensions, of which there may be more.
 
     Args:
@@ -175,14 +187,6 @@ class ConstantPad2d(_Pad):
     """
 
     _axes = 2
-    _mode = "constant"
-
-    def __init__(self, padding: Any, value: float) -> None:
-        super().__init__(padding)
-        self.value = value
-
-    def extra_repr(self) -> str:
-        return f"padding={self.padding}, value={self.value}"
 
 
 class ZeroPad2d(_Pad):
@@ -192,7 +196,7 @@ class ZeroPad2d(_Pad):
     _mode = "constant"
 
 
-class ConstantPad3d(_Pad):
+class ConstantPad3d(_ConstantPad):
     """A border of one value around the last three dimensions, of which there may be more.
 
     Args:
@@ -201,14 +205,6 @@ class ConstantPad3d(_Pad):
     """
 
     _axes = 3
-    _mode = "constant"
-
-    def __init__(self, padding: Any, value: float) -> None:
-        super().__init__(padding)
-        self.value = value
-
-    def extra_repr(self) -> str:
-        return f"padding={self.padding}, value={self.value}"
 
 
 class ZeroPad3d(_Pad):
