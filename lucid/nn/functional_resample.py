@@ -89,6 +89,33 @@ def _cubic(n: int, size: int, scale: float | None, align: bool, dtype: Any) -> T
     return np.stack(places), np.stack(_cubic_weights(at - low))
 
 
+def _triangle(x: np.ndarray) -> np.ndarray:
+    return np.maximum(1 - np.abs(x), 0)
+
+
+def _keys(x: np.ndarray) -> np.ndarray:
+    """Keys' cubic with a = -0.5, as it is usual for filters."""
+    x = np.abs(x)
+    near, far = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return np.where(x < 1, near, np.where(x < 2, far, 0))
+
+
+def _filtered(n: int, size: int, scale: float | None, align: bool, radius: int) -> Taps:
+    """A filter as wide as ``radius`` outputs, or inputs if these are wider, over all it covers."""
+    if align:
+        step = (n - 1) / (size - 1) if size > 1 else 0.0
+    else:
+        step = 1 / scale if scale else n / size
+    stretch = max(step, 1.0)
+    centre = step * (np.arange(size) + 0.5)
+    first = np.maximum((centre - radius * stretch + 0.5).astype(np.int64), 0)
+    last = np.minimum((centre + radius * stretch + 0.5).astype(np.int64), n)
+    place = first + np.arange((last - first).max())[:, None]
+    weight = (_triangle if radius == 1 else _keys)((place - centre + 0.5) / stretch)
+    weight = np.where(place < last, weight, 0)
+    return np.where(place < last, place, -1), weight / weight.sum(0)
+
+
 def _check_floating(x: Tensor, caller: str, name: str) -> None:
     if x.dtype.kind != "f":
         raise TypeError(f"{caller}: {name} must be floating point; got {x.dtype}")
@@ -127,11 +154,12 @@ def interpolate(
         align_corners: for the linear and cubic modes: the centres of the corner elements stay in
             place (True), or their outer edges do (False, the default).
         recompute_scale_factor: use the ratio of the sizes in place of the scale factor given.
-        antialias: not available.
+        antialias: where the result is smaller, average over all that an output covers; only for
+            "bilinear" and "bicubic".
 
     Raises:
         ShapeError: the mode is not for this number of dimensions.
-        NotImplementedError: ``antialias``.
+        ValueError: the mode has no ``antialias``, or ``align_corners`` no meaning in it.
 
     Example:
         >>> x = lucid.tensor([[[0.0, 1.0]]])
@@ -147,8 +175,10 @@ def interpolate(
             f"interpolate: mode {mode!r} takes {' or '.join(str(a + 2) for a in MODES[mode])} "
             f"dimensions (N, C, ...); got shape {shape}"
         )
-    if antialias:
-        raise NotImplementedError("interpolate: antialias is not available")
+    if antialias and mode not in ("bilinear", "bicubic"):
+        raise ValueError(
+            f"interpolate: antialias is for modes 'bilinear' and 'bicubic'; got {mode!r}"
+        )
     if mode not in ("nearest", "nearest-exact"):
         _check_floating(input, "interpolate", "input")
     exact = mode in ("nearest", "nearest-exact", "area")
@@ -179,6 +209,8 @@ def interpolate(
             taps = _nearest(n, wanted, scale, 0.0)
         elif mode == "nearest-exact":
             taps = _nearest(n, wanted, scale, 0.5)
+        elif antialias:
+            taps = _filtered(n, wanted, scale, align, 2 if mode == "bicubic" else 1)
         else:
             taps = (_cubic if mode == "bicubic" else _linear)(n, wanted, scale, align, dtype)
         out = resample_along(out, i + 2, *taps)

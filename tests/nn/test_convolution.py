@@ -206,9 +206,9 @@ def test_initial_values():
         (lambda x: F.interpolate(x), ValueError, "either size or scale_factor"),
         (lambda x: F.interpolate(x, 8, mode="linear"), ShapeError, "mode 'linear' takes 3"),
         (
-            lambda x: F.interpolate(x, 8, mode="bicubic", antialias=True),
-            NotImplementedError,
-            "anti",
+            lambda x: F.interpolate(x, 8, mode="nearest", antialias=True),
+            ValueError,
+            "antialias is for modes 'bilinear' and 'bicubic'; got 'nearest'",
         ),
         (lambda x: F.pixel_shuffle(x, 2), ShapeError, r"C \* 4"),
         (
@@ -322,6 +322,27 @@ def test_interpolate(torch, ndim, options):
     for mode, align in [*cases, *[(m, True) for m in linear]]:
         kwargs = {**options, "mode": mode, "align_corners": align}
         compare(torch, nn.Upsample(**kwargs), torch.nn.Upsample(**kwargs), numbers(SHAPES[ndim]))
+
+
+@pytest.mark.torch
+@pytest.mark.filterwarnings("ignore:The default behavior for interpolate:UserWarning")
+@pytest.mark.parametrize("align", [False, True])
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((2, 3, 17, 23), {"size": (5, 9)}), ((2, 3, 7, 23), {"size": (40, 9)}),
+        ((1, 2, 8, 8), {"scale_factor": 0.37}), ((1, 2, 8, 8), {"scale_factor": (0.5, 2.3)}),
+        ((1, 2, 8, 9), {"scale_factor": 0.37, "recompute_scale_factor": True}),
+        ((1, 1, 64, 64), {"size": 7}), ((1, 1, 6, 6), {"size": 1}), ((1, 1, 1, 5), {"size": (3, 2)}),
+    ],
+)  # fmt: skip
+def test_interpolate_without_aliases(torch, shape, options, mode, align):
+    options = {**options, "mode": mode, "align_corners": align, "antialias": True}
+    compare(
+        torch, lambda x: F.interpolate(x, **options),
+        lambda x: torch.nn.functional.interpolate(x, **options), numbers(shape),
+    )  # fmt: skip
 
 
 @pytest.mark.torch
