@@ -603,7 +603,8 @@ def pad(x: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> Tenso
 
 def _border(n: int, before: int, after: int, mode: str, dim: int) -> Array:
     """For each entry of the padded dimension, the one it is a copy of."""
-    limit = {"reflect": n - 1, "replicate": before + after + n, "circular": n}[mode]
+    left = n + min(before, 0) + min(after, 0)
+    limit = {"reflect": n - 1, "replicate": before + after + n, "circular": left}[mode]
     if max(before, after) > limit or n == 0 or before + after + n < 0:
         raise ShapeError(
             f"pad: in mode {mode}, dim {dim} of size {n} can take at most {max(limit, 0)}; "
@@ -612,8 +613,9 @@ def _border(n: int, before: int, after: int, mode: str, dim: int) -> Array:
     index = np.arange(-before, n + after)
     if mode == "replicate":
         return index.clip(0, n - 1)
-    if mode == "circular":
-        return index % n
+    if mode == "circular":  # what is left after cropping goes round
+        first = max(-before, 0)
+        return (index - first) % max(left, 1) + first
     return (n - 1) - np.abs((n - 1) - np.abs(index))
 
 

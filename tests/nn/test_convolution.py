@@ -334,7 +334,8 @@ def test_interpolate(torch, ndim, options):
         ((2, 3, 17, 23), {"size": (5, 9)}), ((2, 3, 7, 23), {"size": (40, 9)}),
         ((1, 2, 8, 8), {"scale_factor": 0.37}), ((1, 2, 8, 8), {"scale_factor": (0.5, 2.3)}),
         ((1, 2, 8, 9), {"scale_factor": 0.37, "recompute_scale_factor": True}),
-        ((1, 1, 64, 64), {"size": 7}), ((1, 1, 6, 6), {"size": 1}), ((1, 1, 1, 5), {"size": (3, 2)}),
+        ((1, 1, 64, 64), {"size": 7}), ((1, 1, 6, 6), {"size": 1}),
+        ((1, 1, 1, 5), {"size": (3, 2)}),
     ],
 )  # fmt: skip
 def test_interpolate_without_aliases(torch, shape, options, mode, align):

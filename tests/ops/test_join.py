@@ -72,6 +72,9 @@ def test_pad():
     assert F.pad(A, (0, 0, 0, 1), value=9).tolist() == [[0, 1, 2], [3, 4, 5], [9, 9, 9]]
     assert F.pad(A, (-1, -1)).tolist() == [[1], [4]]
     assert F.pad(A, (1, 2), mode="circular")[0].tolist() == [2, 0, 1, 2, 0, 1]
+    assert F.pad(A, (-1, 2), mode="circular")[0].tolist() == [1, 2, 1, 2]  # cropped first
+    with pytest.raises(ValueError, match="can take at most 2"):
+        F.pad(A, (-1, 3), mode="circular")
     assert F.pad(A, ()).tolist() == A.tolist()
 
 
