@@ -226,7 +226,7 @@ fused_rule("cross_entropy_backward", _cross_entropy_backward, _cross_entropy_bac
 
 @operation(1, floating=True)
 def huber(x: Array, delta: float, scale: float) -> Array:
-    """``scale`` times ``x^2 / 2`` where |x| < delta, else ``delta * (|x| - delta / 2)``."""
+    """``scale * x^2 / 2`` where ``|x| < delta``, else ``scale * delta * (|x| - delta / 2)``."""
     _real(x, "huber")
     return B.huber(x, delta, scale)
 
