@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lucid._backend import B
@@ -71,6 +71,7 @@ def test_against_float64(shape, dtype):
         check(x, g, 5, 0.7, beta, 2.0)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_shape(data):
     shape = data.draw(st.lists(st.integers(0, 9), min_size=2, max_size=5).map(tuple))

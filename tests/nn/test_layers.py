@@ -9,7 +9,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lucid
@@ -519,6 +519,7 @@ def random_bags(draw):
     return rows, width, sizes, np.array(index, np.int64), padding
 
 
+@settings(deadline=None)
 @given(random_bags(), st.sampled_from(["sum", "mean", "max"]), st.booleans(), st.booleans())
 def test_embedding_bag_is_a_reduction_of_embedding(made, mode, weighted, last):
     rows, width, sizes, index, padding = made
