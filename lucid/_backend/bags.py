@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from lucid._backend.guard import compiled
 from lucid._kernels import indexing as kernels
 
 Array = np.ndarray
 
 __all__ = ["bag_max", "bag_max_backward", "bag_products", "bag_sum", "bag_sum_backward"]
-
-
-def _compiled(x: Array, rows: int) -> bool:
-    return x.dtype.type in (np.float32, np.float64) and rows < 2**31
 
 
 def _members(index: Array, bounds: Array, rows: int, padding: int) -> tuple[Array, Array, Array]:
@@ -44,7 +41,7 @@ def bag_sum(
     table: Array, factor: Array | None, index: Array, bounds: Array, mean: bool, padding: int
 ) -> Array:
     """The sum of each bag's rows, each times its factor; ``mean``: divided by how many count."""
-    if _compiled(table, 0):
+    if compiled(table):
         return kernels.bag_sum(table, factor, index, bounds, mean, padding)
     place, bag, row = _members(index, bounds, len(table), padding)
     out = np.zeros((bounds.size - 1, table.shape[1]))
@@ -56,7 +53,7 @@ def bag_sum_backward(
     g: Array, factor: Array | None, rows: int, index: Array, bounds: Array, mean: bool, padding: int
 ) -> Array:
     """The transpose of :func:`bag_sum`: ``g`` of each bag added up in its rows."""
-    if _compiled(g, 0):
+    if compiled(g):
         return kernels.bag_sum_backward(g, factor, rows, index, bounds, mean, padding)
     place, bag, row = _members(index, bounds, rows, padding)
     out = np.zeros((rows, g.shape[1]))
@@ -68,7 +65,7 @@ def bag_products(
     g: Array, table: Array, index: Array, bounds: Array, mean: bool, padding: int
 ) -> Array:
     """Of each entry, the product of its row and its bag's ``g``: the gradient of its factor."""
-    if _compiled(table, 0):
+    if compiled(table):
         return kernels.bag_products(g, table, index, bounds, mean, padding)
     place, bag, row = _members(index, bounds, len(table), padding)
     out = np.zeros(index.size)
@@ -80,7 +77,7 @@ def bag_products(
 def bag_max(table: Array, index: Array, bounds: Array, padding: int) -> tuple[Array, Array]:
     """The largest elements of each bag's rows (0 if it has none), and the row of each: the first
     of several, or the first NaN; -1 if there is none."""
-    if _compiled(table, len(table)):
+    if compiled(table, len(table)):
         return kernels.bag_max(table, index, bounds, padding)
     _, bag, row = _members(index, bounds, len(table), padding)
     shape = (bounds.size - 1, table.shape[1])
@@ -94,7 +91,7 @@ def bag_max(table: Array, index: Array, bounds: Array, padding: int) -> tuple[Ar
 
 def bag_max_backward(g: Array, place: Array, rows: int) -> Array:
     """The transpose of :func:`bag_max`: ``g`` added up where the maxima are."""
-    if _compiled(g, rows):
+    if compiled(g, rows):
         return kernels.bag_max_backward(g, place, rows)
     out = np.zeros((rows, g.shape[1]), g.dtype)
     bag, column = np.nonzero(place >= 0)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from lucid._backend.guard import compiled
 from lucid._kernels import convolution as kernels
 
 Array = np.ndarray
@@ -23,7 +24,7 @@ __all__ = ["channel_sums", "convolution", "convolution_transpose", "convolution_
 
 
 def _compiled(x: Array, y: Array) -> bool:
-    return x.dtype == y.dtype and x.dtype.type in (np.float32, np.float64)
+    return x.dtype == y.dtype and compiled(x)
 
 
 def _widened(function: Callable[..., Array]) -> Callable[..., Array]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lucid._backend.guard import compiled
 from lucid._kernels import pooling as kernels
 
 Array = np.ndarray
@@ -26,10 +27,6 @@ __all__ = [
     "take_places",
     "unfold_windows",
 ]
-
-
-def _compiled(x: Array, plane: int) -> bool:
-    return x.dtype.type in (np.float32, np.float64) and plane < 2**31
 
 
 def _ranges(
@@ -92,7 +89,7 @@ def max_pool(
     in the flattened plane; -1 where the window sees nothing."""
     axes = len(kernel)
     size = x.shape[x.ndim - axes :]
-    if _compiled(x, math.prod(size)):
+    if compiled(x, math.prod(size)):
         return kernels.max_pool(x, counts, kernel, stride, padding, dilation)
     shape = (*x.shape[: x.ndim - axes], *counts)
     low = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
@@ -110,7 +107,7 @@ def max_pool(
 def put_places(x: Array, index: Array, size: Sizes) -> Array:
     """Zeroed planes of ``size`` with ``x`` added up at ``index``."""
     axes = len(size)
-    if _compiled(x, math.prod(size)):
+    if compiled(x, math.prod(size)):
         return kernels.max_pool_backward(x, index, size)
     lead = x.shape[: x.ndim - axes]
     out = np.zeros((math.prod(lead), math.prod(size)), x.dtype)
@@ -148,7 +145,7 @@ def avg_pool(
     count_padding: bool, divisor: float,
 ) -> Array:  # fmt: skip
     """The mean of each window; ``divisor`` 0: of the elements counted."""
-    if _compiled(x, 0):
+    if compiled(x):
         return kernels.avg_pool(x, counts, kernel, stride, padding, count_padding, divisor)
     axes = len(kernel)
     size = x.shape[x.ndim - axes :]
@@ -164,7 +161,7 @@ def avg_pool_backward(
     count_padding: bool, divisor: float,
 ) -> Array:  # fmt: skip
     """The transpose of :func:`avg_pool`."""
-    if _compiled(g, 0):
+    if compiled(g):
         return kernels.avg_pool_backward(g, size, kernel, stride, padding, count_padding, divisor)
     axes = len(kernel)
     lead, counts = g.shape[: g.ndim - axes], g.shape[g.ndim - axes :]

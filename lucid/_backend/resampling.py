@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from lucid._backend.guard import compiled
 from lucid._kernels import resampling as kernels
 
 Array = np.ndarray
 
 __all__ = ["correlate", "sample", "spread"]
-
-
-def _compiled(x: Array, size: int) -> bool:
-    return x.dtype.type in (np.float32, np.float64) and size < 2**31
 
 
 def _weighted(values: Array, weight: Array | None, place: Array, t: int) -> Array:
@@ -33,7 +30,7 @@ def _taken(x: Array, place: Array, t: int) -> Array:
 
 def sample(x: Array, weight: Array | None, place: Array) -> Array:
     """The weighted sum of ``x`` at the taps of each place: (images, channels, count, columns)."""
-    if _compiled(x, x.shape[2]):
+    if compiled(x, x.shape[2]):
         return kernels.sample(x, weight, place)
     out = np.zeros((*x.shape[:2], place.shape[2], x.shape[3]), x.dtype)
     with np.errstate(all="ignore"):
@@ -44,7 +41,7 @@ def sample(x: Array, weight: Array | None, place: Array) -> Array:
 
 def spread(g: Array, weight: Array | None, place: Array, size: int) -> Array:
     """The transpose of :func:`sample`."""
-    if _compiled(g, size):
+    if compiled(g, size):
         return kernels.spread(g, weight, place, size)
     out = np.zeros((*g.shape[:2], size, g.shape[3]), g.dtype)
     for t in range(place.shape[1] if size else 0):
@@ -57,7 +54,7 @@ def spread(g: Array, weight: Array | None, place: Array, size: int) -> Array:
 
 def correlate(g: Array, x: Array, place: Array) -> Array:
     """The gradient of the weights of :func:`sample`."""
-    if _compiled(x, x.shape[2]):
+    if compiled(x, x.shape[2]):
         return kernels.correlate(g, x, place)
     out = np.zeros(place.shape, x.dtype)
     for t in range(place.shape[1] if x.shape[2] else 0):

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from lucid._backend.guard import compiled
 from lucid._kernels import response_norm as kernels
 
 Array = np.ndarray
 
 __all__ = ["local_response_norm", "local_response_norm_backward"]
 
-_COMPILED = (np.float32, np.float64)
-
 
 def local_response_norm(x: Array, size: int, alpha: float, beta: float, k: float) -> Array:
     """``x / (k + alpha / size * s) ** beta``, s the sums of squares over ``size`` channels."""
-    if x.dtype.type in _COMPILED:
+    if compiled(x):
         return kernels.forward(x, size, alpha, beta, k)
     with np.errstate(all="ignore"):
         wide = _wide(x)
@@ -26,7 +25,7 @@ def local_response_norm_backward(
     g: Array, x: Array, size: int, alpha: float, beta: float, k: float
 ) -> Array:
     """The gradient of ``x``."""
-    if x.dtype.type in _COMPILED and g.dtype.type is x.dtype.type:
+    if compiled(x) and g.dtype.type is x.dtype.type:
         return kernels.backward(g, x, size, alpha, beta, k)
     with np.errstate(all="ignore"):
         wide = _wide(x)

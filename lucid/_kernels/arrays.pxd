@@ -5,6 +5,7 @@
 # without it.
 
 cimport numpy as cnp
+from libc.string cimport memcmp
 from numpy cimport NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_WRITEABLE, ndarray
 
 from lucid._kernels.memory cimport POOLED, pooled
@@ -22,6 +23,13 @@ cdef inline bint ready(ndarray x, int type_number) noexcept:
 cdef inline bint ready_out(ndarray x, int type_number) noexcept:
     """`ready` and writable: safe to write through a raw pointer."""
     return ready(x, type_number) and cnp.PyArray_CHKFLAGS(x, NPY_ARRAY_WRITEABLE)
+
+
+cdef inline bint same_shape(ndarray x, ndarray y) noexcept:
+    cdef int ndim = cnp.PyArray_NDIM(x)
+    return ndim == cnp.PyArray_NDIM(y) and (ndim == 0 or memcmp(
+        cnp.PyArray_DIMS(x), cnp.PyArray_DIMS(y), ndim * sizeof(cnp.npy_intp)
+    ) == 0)
 
 
 cdef inline ndarray usable(ndarray x, int type_number):

@@ -19,8 +19,8 @@ from libc.stdint cimport intptr_t
 from libc.string cimport memcpy, memset
 from numpy cimport NPY_DOUBLE, NPY_FLOAT, NPY_INT32, NPY_INT64, NPY_INTP, ndarray
 
-from lucid._kernels.arrays cimport empty, ready, ready_out, usable
-from lucid._kernels.threads cimport parallel_for, task_t
+from lucid._kernels.arrays cimport empty, ready, ready_out, same_shape, usable
+from lucid._kernels.threads cimport run_tasks, task_t
 
 cnp.import_array()
 
@@ -205,20 +205,10 @@ cdef const void* factors(ndarray index, ndarray factor) except NULL:
     return cnp.PyArray_DATA(factor)
 
 
-cdef void run(task_t task, bag_job* job, Py_ssize_t tasks, Py_ssize_t elements) noexcept:
-    cdef Py_ssize_t i
-    if elements < LARGE:
-        for i in range(tasks):
-            task(job, i)
-    else:
-        with nogil:
-            parallel_for(task, job, tasks)
-
-
 cdef void run_bags(task_t task, bag_job* job, ndarray index) noexcept:
     cdef Py_ssize_t elements = index.shape[0] * job.width
     job.per_task = max(1, job.bags * TASK // (elements + TASK))
-    run(task, job, (job.bags + job.per_task - 1) // job.per_task, elements)
+    run_tasks(task, job, (job.bags + job.per_task - 1) // job.per_task, elements < LARGE)
 
 
 cdef ndarray matrix(Py_ssize_t rows, Py_ssize_t columns, int number):
@@ -258,7 +248,7 @@ def bag_sum_backward(
         job.factor = factors(index, factor)
     cdef ndarray out = matrix(rows, job.width, number)
     job.g, job.target = gradient(&job, g), cnp.PyArray_DATA(out)
-    run(level.sum_backward, &job, 1, (rows + index.shape[0]) * job.width)
+    run_tasks(level.sum_backward, &job, 1, (rows + index.shape[0]) * job.width < LARGE)
     return out
 
 
@@ -303,7 +293,7 @@ def bag_max_backward(ndarray g not None, ndarray place not None, Py_ssize_t rows
     cdef bag_job job
     if (number != NPY_FLOAT and number != NPY_DOUBLE) or cnp.PyArray_NDIM(g) != 2:
         raise ValueError("bags: expected a real g (bags, width)")
-    if not cnp.PyArray_SAMESHAPE(g, place):
+    if not same_shape(g, place):
         raise ValueError("bags: there must be a place for each element of g")
     g = usable(g, number)
     place = usable(place, NPY_INT32 if number == NPY_FLOAT else NPY_INT64)
@@ -311,5 +301,5 @@ def bag_max_backward(ndarray g not None, ndarray place not None, Py_ssize_t rows
     cdef ndarray out = matrix(rows, job.width, number)
     job.g, job.target = cnp.PyArray_DATA(g), cnp.PyArray_DATA(out)
     job.place = cnp.PyArray_DATA(place)
-    run(level.max_backward, &job, 1, (rows + job.bags) * job.width)
+    run_tasks(level.max_backward, &job, 1, (rows + job.bags) * job.width < LARGE)
     return out

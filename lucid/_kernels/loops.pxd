@@ -30,7 +30,10 @@ cdef inline void run_chunk(void* context, Py_ssize_t index) noexcept nogil:
 cdef inline void run_range(
     range_loop loop, const void* args, Py_ssize_t count, Py_ssize_t chunk, Py_ssize_t elements
 ) noexcept:
-    """Runs `loop` over 0..count. A short range, by its `elements`, must fit in one chunk."""
+    """Runs `loop` over 0..count, at least one at a time.
+
+    A short range, by its `elements`, must fit in one chunk.
+    """
     cdef Job job
     if elements < UNLOCKED:
         if count > 0:

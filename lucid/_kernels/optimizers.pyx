@@ -23,10 +23,9 @@ from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.math cimport pow, sqrt
-from libc.string cimport memcmp
 from numpy cimport ndarray
 
-from lucid._kernels.arrays cimport empty, ready, ready_out
+from lucid._kernels.arrays cimport empty, ready, ready_out, same_shape
 from lucid._kernels.threads cimport parallel_for
 
 cnp.import_array()
@@ -76,14 +75,6 @@ cdef inline int real_type(int type_number) noexcept:
 
 cdef inline bint is_complex(int type_number) noexcept:
     return type_number == cnp.NPY_CFLOAT or type_number == cnp.NPY_CDOUBLE
-
-
-cdef inline bint same_shape(ndarray a, ndarray b) noexcept:
-    cdef int ndim = cnp.PyArray_NDIM(a)
-    return ndim == cnp.PyArray_NDIM(b) and (
-        ndim == 0
-        or memcmp(cnp.PyArray_DIMS(a), cnp.PyArray_DIMS(b), ndim * sizeof(cnp.npy_intp)) == 0
-    )
 
 
 cdef inline double load(object scalar) noexcept:

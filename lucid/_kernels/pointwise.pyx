@@ -14,16 +14,16 @@ cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcpy
 from numpy cimport (
     NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_F_CONTIGUOUS, NPY_DOUBLE,
     NPY_FLOAT, ndarray
 )
 
-from lucid._kernels.arrays cimport empty, empty_like, ready, ready_out
+from lucid._kernels.arrays cimport empty, empty_like, ready, ready_out, same_shape
 from lucid._kernels.loops cimport CHUNK, UNLOCKED, range_loop, real_type, run_range
 from lucid._kernels.memory import call as pooled_call
-from lucid._kernels.strided cimport contiguous, real_contiguous
+from lucid._kernels.strided cimport contiguous, real_contiguous, restored
 
 cnp.import_array()
 
@@ -135,10 +135,7 @@ cdef ndarray unary_elsewhere(int operation, x, double a, double b, double c):
     if function is not None:
         with np.errstate(all="ignore"):
             return np.asarray(pooled_call(function, x))
-    if x.dtype.kind == "c":
-        raise TypeError(f"expected real numbers, got an array of {x.dtype}")
-    near = np.asarray(x, dtype=np.float32 if x.dtype == np.float16 else np.float64)
-    out = unary(operation, near, a, b, c)
+    out = unary(operation, real_contiguous(x), a, b, c)
     return out.astype(x.dtype) if x.dtype.kind == "f" else out
 
 
@@ -223,13 +220,6 @@ cdef inline void run_flat(
     args.steps = steps
     args.columns = 0
     run_range(loop, &args, size, CHUNK, size)
-
-
-cdef inline bint same_shape(ndarray x, ndarray y) noexcept:
-    cdef int ndim = cnp.PyArray_NDIM(x)
-    return ndim == cnp.PyArray_NDIM(y) and (ndim == 0 or memcmp(
-        cnp.PyArray_DIMS(x), cnp.PyArray_DIMS(y), ndim * sizeof(cnp.npy_intp)
-    ) == 0)
 
 
 cdef ndarray binary(int operation, x, y):
@@ -431,11 +421,6 @@ def softplus_backward(g, x, double beta=1.0, double threshold=20.0):
 
 
 # --- gated linear units ---------------------------------------------------------------------------
-
-cdef ndarray restored(ndarray out, x):
-    """In the dtype of `x` where that is a floating-point one."""
-    return out.astype(x.dtype) if x.dtype.kind == "f" and x.dtype != out.dtype else out
-
 
 def glu(x, Py_ssize_t dim):
     cdef ndarray operand = real_contiguous(x), out

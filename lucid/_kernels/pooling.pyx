@@ -9,7 +9,7 @@ from libc.stdint cimport int32_t
 from numpy cimport NPY_FLOAT, NPY_INT32, ndarray
 
 from lucid._kernels.arrays cimport empty, ready, usable
-from lucid._kernels.threads cimport parallel_for, task_t
+from lucid._kernels.threads cimport run_tasks, task_t
 
 cnp.import_array()
 
@@ -70,11 +70,7 @@ cdef int describe(
 
 cdef inline void run(task_t task, pool_job* job) noexcept:
     cdef Py_ssize_t tasks = (job.planes + job.per_task - 1) // job.per_task
-    if tasks == 1:
-        task(job, 0)
-    else:
-        with nogil:
-            parallel_for(task, job, tasks)
+    run_tasks(task, job, tasks, tasks == 1)
 
 
 cdef ndarray like(ndarray x, tuple last, int type_number):

@@ -12,7 +12,7 @@ from numpy cimport NPY_INT32, ndarray
 
 from lucid._kernels.arrays cimport empty, usable
 from lucid._kernels.loops cimport real_type
-from lucid._kernels.threads cimport parallel_for, task_t
+from lucid._kernels.threads cimport run_tasks, task_t
 
 cnp.import_array()
 
@@ -94,8 +94,7 @@ cdef inline void run(task_t task, resample_job* job) noexcept:
     """Over planes."""
     cdef Py_ssize_t planes = job.images * job.channels
     job.per_task = max(1, TASK // (job.count * job.columns * job.taps + job.size + 1))
-    with nogil:
-        parallel_for(task, job, (planes + job.per_task - 1) // job.per_task)
+    run_tasks(task, job, (planes + job.per_task - 1) // job.per_task, False)
 
 
 def sample(ndarray x not None, weight, ndarray place not None, /):
@@ -150,6 +149,6 @@ def correlate(ndarray g not None, ndarray x not None, ndarray place not None, /)
     job.per_task = job.images
     if job.step:
         job.per_task = max(1, TASK // (job.count * job.columns * job.taps * job.channels + 1))
-    with nogil:
-        parallel_for(level.correlate, &job, (job.images + job.per_task - 1) // job.per_task)
+    run_tasks(
+        level.correlate, &job, (job.images + job.per_task - 1) // job.per_task, False)
     return out

@@ -7,8 +7,8 @@ all their channels; tasks are fixed numbers of strips. Settings are checked by t
 cimport numpy as cnp
 from numpy cimport NPY_FLOAT, ndarray
 
-from lucid._kernels.arrays cimport empty_like, usable
-from lucid._kernels.threads cimport parallel_for, task_t
+from lucid._kernels.arrays cimport empty_like, same_shape, usable
+from lucid._kernels.threads cimport run_tasks, task_t
 
 cnp.import_array()
 
@@ -74,11 +74,7 @@ cdef ndarray normalize(ndarray x, ndarray g, Py_ssize_t size, double alpha, doub
     level = level_f32 if number == NPY_FLOAT else level_f64
     task = level.forward if g is None else level.backward
     tasks = (job.images * job.strips + job.per_task - 1) // job.per_task
-    if tasks == 1:
-        task(&job, 0)
-    else:
-        with nogil:
-            parallel_for(task, &job, tasks)
+    run_tasks(task, &job, tasks, tasks == 1)
     if job.failed:
         raise MemoryError("local_response_norm: no memory left to work in")
     return out
@@ -91,7 +87,7 @@ def forward(ndarray x not None, Py_ssize_t size, double alpha, double beta, doub
 def backward(
     ndarray g not None, ndarray x not None, Py_ssize_t size, double alpha, double beta, double k, /
 ):
-    if not cnp.PyArray_SAMESHAPE(g, x):
+    if not same_shape(g, x):
         raise ValueError(
             f"gradient of shape {(<object>g).shape} for an array of shape {(<object>x).shape}")
     return normalize(x, g, size, alpha, beta, k)

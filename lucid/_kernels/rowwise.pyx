@@ -11,9 +11,9 @@ cimport numpy as cnp
 from libc.stdint cimport int64_t
 from numpy cimport NPY_DOUBLE, NPY_FLOAT, NPY_INT64, ndarray
 
-from lucid._kernels.arrays cimport empty, empty_like, ready
+from lucid._kernels.arrays cimport empty, empty_like, ready, same_shape
 from lucid._kernels.loops cimport CHUNK, UNLOCKED, range_loop, real_type, run_range
-from lucid._kernels.strided cimport contiguous, real_contiguous
+from lucid._kernels.strided cimport contiguous, real_contiguous, restored
 
 cnp.import_array()
 
@@ -164,7 +164,7 @@ cdef ndarray alike(y, ndarray x, str name):
         array = contiguous(y, cnp.PyArray_TYPE(x))
     else:
         array = np.array(y, dtype=x.dtype, order="C")
-    if not cnp.PyArray_SAMESHAPE(array, x):
+    if not same_shape(array, x):
         raise ValueError(f"{name} must have shape {(<object>x).shape}; got {np.shape(y)}")
     return array
 
@@ -192,11 +192,6 @@ cdef inline Py_ssize_t last_axis(ndarray x) noexcept:
 cdef inline Py_ssize_t row_count(ndarray x) noexcept:
     """How many rows the last axis leaves; none of an empty array."""
     return cnp.PyArray_SIZE(x) // max(last_axis(x), 1)
-
-
-cdef ndarray restored(ndarray out, x):
-    """float16 in, float16 out."""
-    return out.astype(np.float16) if getattr(x, "dtype", None) == np.float16 else out
 
 
 # --- reductions -----------------------------------------------------------------------------------
@@ -816,11 +811,10 @@ cdef row_args channel_args(ndarray x) except *:
 cdef void run_channels(int by_plane, int by_column, int kind, row_args* args) noexcept:
     """By channels, at least so many that short planes fill whole cache lines."""
     cdef bint few = 0 < args.columns < min(<Py_ssize_t>BATCH_PLANE, 4 * args.samples + 1)
-    args.chunk = max(
-        CHUNK // max(args.samples * args.columns, 1), LINE // args.columns if few else 1, 1)
+    cdef Py_ssize_t size = args.samples * args.columns
     run_range(
         <range_loop>row_loops[2 * (by_column if few else by_plane) + kind], args, args.inner,
-        args.chunk, args.samples * args.columns * args.inner,
+        max(CHUNK // max(size, 1), LINE // args.columns if few else 1), size * args.inner,
     )
 
 
@@ -889,13 +883,6 @@ cdef ndarray by_channel(ndarray x):
     return contiguous(cnp.PyArray_SwapAxes(x, 0, 1), cnp.PyArray_TYPE(x))
 
 
-cdef bint is_gathered(ndarray x) except -1:
-    if cnp.PyArray_NDIM(x) < 2:
-        raise ValueError(f"x must have shape (N, C, ...); got {(<object>x).shape}")
-    cdef Py_ssize_t channels = cnp.PyArray_DIM(x, 0) * cnp.PyArray_DIM(x, 1)
-    return cnp.PyArray_SIZE(x) < SHORT_PLANE * channels and cnp.PyArray_DIM(x, 0) > 1
-
-
 def prelu_backward(g, x, weight):
     cdef ndarray rows = real_contiguous(x), incoming = alike(g, rows, "g")
     cdef ndarray slopes = vector(weight, cnp.PyArray_TYPE(rows), np.size(weight), "weight")
@@ -904,15 +891,16 @@ def prelu_backward(g, x, weight):
         raise ValueError(
             f"weight must be one number or one for each channel of {(<object>rows).shape}; "
             f"got {channels}")
-    cdef bint gathered = channels > 1 and is_gathered(rows)
     cdef cnp.npy_intp height = row_count(rows)
+    cdef bint gathered = False
     if channels == 0:
         return restored(empty_like(rows), x), np.empty(0, x.dtype)
+    if channels > 1:
+        height = cnp.PyArray_DIM(rows, 0) * channels
+        gathered = height > channels and cnp.PyArray_SIZE(rows) < SHORT_PLANE * height
     if gathered:
         rows, incoming = by_channel(rows), by_channel(incoming)
         height = channels
-    elif channels > 1:
-        height = cnp.PyArray_DIM(rows, 0) * channels
     cdef ndarray out = empty_like(rows), cells = empty(1, &height, NPY_DOUBLE)
     cdef row_args args = prepared(
         rows, cnp.PyArray_DATA(out), cnp.PyArray_SIZE(rows) // max(height, 1))

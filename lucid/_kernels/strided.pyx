@@ -10,12 +10,11 @@ share memory with the source or with themselves.
 import numpy as np
 
 cimport numpy as cnp
-from libc.string cimport memcmp
 from numpy cimport ndarray
 
-from lucid._kernels.arrays cimport empty, ready
+from lucid._kernels.arrays cimport empty, ready, same_shape
 from lucid._kernels.loops cimport real_type
-from lucid._kernels.threads cimport parallel_for, task_t
+from lucid._kernels.threads cimport run_tasks
 
 cnp.import_array()
 
@@ -57,23 +56,6 @@ cdef inline bint movable(ndarray x) noexcept:
     )
 
 
-cdef inline bint same_shape(ndarray x, ndarray y) noexcept:
-    cdef int ndim = cnp.PyArray_NDIM(x)
-    return ndim == cnp.PyArray_NDIM(y) and (ndim == 0 or memcmp(
-        cnp.PyArray_DIMS(x), cnp.PyArray_DIMS(y), ndim * sizeof(cnp.npy_intp)
-    ) == 0)
-
-
-cdef inline void run(task_t task, void* job, Py_ssize_t tasks, Py_ssize_t size) noexcept:
-    cdef Py_ssize_t index
-    if size < UNLOCKED:
-        for index in range(tasks):
-            task(job, index)
-    else:
-        with nogil:
-            parallel_for(task, job, tasks)
-
-
 cdef inline void describe(
     strided_job* job, char* out, const cnp.npy_intp* out_strides, ndarray x
 ) noexcept:
@@ -92,7 +74,7 @@ cdef bint move(char* out, const cnp.npy_intp* out_strides, ndarray x) noexcept:
     describe(&job, out, out_strides, x)
     cdef int found = strided_order(&job)
     if found > 0:
-        run(strided_task, &job, strided_divide(&job), cnp.PyArray_NBYTES(x))
+        run_tasks(strided_task, &job, strided_divide(&job), cnp.PyArray_NBYTES(x) < UNLOCKED)
     return found >= 0
 
 
@@ -118,6 +100,11 @@ cdef ndarray real_contiguous(x):
     return np.array(
         x, dtype=np.float32 if x.dtype in (np.float16, np.float32) else np.float64, order="C"
     )
+
+
+cdef ndarray restored(ndarray out, x):
+    """What came of `real_contiguous(x)`: float16 in, float16 out."""
+    return out.astype(np.float16) if getattr(x, "dtype", None) == np.float16 else out
 
 
 def copy(ndarray x not None):
@@ -227,7 +214,8 @@ def embed(ndarray g not None, tuple shape not None, key):
         return embed_elsewhere(g, shape, key)
     zeros.begin = <char*>cnp.PyArray_DATA(out)
     zeros.end = zeros.begin + cnp.PyArray_NBYTES(out)
-    run(strided_embed_task, &zeros, strided_divide_rows(&zeros), cnp.PyArray_NBYTES(out))
+    run_tasks(
+        strided_embed_task, &zeros, strided_divide_rows(&zeros), cnp.PyArray_NBYTES(out) < UNLOCKED)
     return out
 
 

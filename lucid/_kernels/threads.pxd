@@ -12,3 +12,14 @@ cdef int num_threads() noexcept nogil
 cdef void parallel_for(task_t task, void* context, Py_ssize_t count) noexcept nogil
 cdef void parallel_for_lasting(
     task_t task, void* context, Py_ssize_t count, double nanoseconds) noexcept nogil
+
+
+cdef inline void run_tasks(task_t task, void* job, Py_ssize_t tasks, bint brief) noexcept:
+    """`parallel_for` without the interpreter lock; a brief job is over before that pays."""
+    cdef Py_ssize_t index
+    if brief:
+        for index in range(tasks):
+            task(job, index)
+    else:
+        with nogil:
+            parallel_for(task, job, tasks)

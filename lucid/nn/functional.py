@@ -29,6 +29,7 @@ from lucid.nn.functional_pool import *
 from lucid.nn.functional_resample import *
 from lucid.ops import embedding as embedding_ops
 from lucid.ops import neural
+from lucid.ops._checks import check_floating
 from lucid.ops.activation import log_sigmoid
 from lucid.ops.attention import scaled_dot_product_attention
 from lucid.ops.creation import one_hot
@@ -235,8 +236,7 @@ def check_bag_mode(mode: str, scale_grad_by_freq: bool, caller: str) -> None:
 def _check_bag_options(
     input: Tensor, weight: Tensor, mode: str, scale_grad_by_freq: bool, factor: Tensor | None
 ) -> None:
-    if weight.dtype.kind != "f":
-        raise TypeError(f"embedding_bag: weight must be floating point; got {weight.dtype}")
+    check_floating(weight, "embedding_bag", "weight")
     check_bag_mode(mode, scale_grad_by_freq, "embedding_bag")
     if factor is None:
         return
@@ -377,8 +377,7 @@ def _as_rows(
     for name, value in (("weight", weight), ("bias", bias)):
         if value is not None and value.shape != shape:
             raise ShapeError(f"{caller}: {name} must have shape {shape}; got {value.shape}")
-    if x.dtype.kind != "f":
-        raise TypeError(f"{caller}: input must be floating point; got {x.dtype}")
+    check_floating(x, caller, "input")
     if len(shape) == 1:
         return x, weight, bias
     return (
@@ -392,8 +391,8 @@ def _check_channels(x: Tensor, caller: str, **values: Tensor | None) -> None:
     if x.ndim < 2:
         raise ShapeError(f"{caller}: input must have shape (N, C, ...); got {x.shape}")
     for name, value in (("input", x), *values.items()):
-        if value is not None and value.dtype.kind != "f":
-            raise TypeError(f"{caller}: {name} must be floating point; got {value.dtype}")
+        if value is not None:
+            check_floating(value, caller, name)
     for name, value in values.items():
         if value is not None and value.shape != (x.shape[1],):
             raise ShapeError(
@@ -705,16 +704,16 @@ def cross_entropy(
         return neural.cross_entropy_loss(
             input, target, weight, ignore_index, label_smoothing, reduction
         )
-    except AttributeError:
-        tensor_of(input, "cross_entropy", "input")
-        tensor_of(target, "cross_entropy", "target")
-        raise
-    except (TypeError, ValueError, IndexError) as error:
-        raise _named(error, "cross_entropy") from None
+    except (AttributeError, TypeError, ValueError, IndexError) as error:
+        raise _named(error, "cross_entropy", input, target) from None
 
 
-def _named(error: Exception, caller: str) -> Exception:
+def _named(error: Exception, caller: str, input: Any, target: Any) -> Exception:
     """An error of a kernel, which does not know for whom it works, with the name of that."""
+    if isinstance(error, AttributeError):  # what has no array is no tensor
+        tensor_of(input, caller, "input")
+        tensor_of(target, caller, "target")
+        return error
     named = str(error).startswith(f"{caller}:")
     return error if named else type(error)(f"{caller}: {error}")
 
@@ -756,12 +755,8 @@ def nll_loss(
     _check_deprecated(size_average, reduce, "nll_loss")
     try:
         return neural.nll_loss_of(input, target, weight, ignore_index, reduction)
-    except AttributeError:
-        tensor_of(input, "nll_loss", "input")
-        tensor_of(target, "nll_loss", "target")
-        raise
-    except (TypeError, ValueError, IndexError) as error:
-        raise _named(error, "nll_loss") from None
+    except (AttributeError, TypeError, ValueError, IndexError) as error:
+        raise _named(error, "nll_loss", input, target) from None
 
 
 def binary_cross_entropy(

@@ -9,6 +9,7 @@ from lucid._core.op import TENSORS as T
 from lucid._core.tensor import Tensor
 from lucid.errors import ShapeError
 from lucid.ops import activation as ops
+from lucid.ops._checks import check_floating
 from lucid.ops.activation import (
     gelu,
     glu,
@@ -23,7 +24,7 @@ from lucid.ops.functions import sigmoid, softplus, tanh
 from lucid.ops.neural import softmax
 from lucid.ops.pointwise import relu as _relu
 from lucid.ops.pointwise import relu_
-from lucid.ops.random import _source
+from lucid.ops.random import draw_seed
 
 __all__ = [
     "alpha_dropout",
@@ -213,7 +214,7 @@ def rrelu(
         raise ValueError(f"rrelu: lower must not exceed upper; got {lower} and {upper}")
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
-    seed = _seed(generator, "rrelu")
+    seed = draw_seed(generator, "rrelu")
     return (ops.rrelu_ if inplace else ops.rrelu)(input, lower, upper, seed)
 
 
@@ -248,10 +249,6 @@ def rrelu_(
 # -------------------------------------------------------------------- dropout
 
 
-def _seed(generator: Any, caller: str) -> int:
-    return int(_source(generator, caller).integers(2**63))
-
-
 def _dropout(
     input: Tensor, p: float, training: bool, inplace: bool, generator: Any, caller: str,
     lead: int | None = None, alpha: bool = False,
@@ -265,8 +262,7 @@ def _dropout(
     """
     if not 0 <= p <= 1:
         raise ValueError(f"{caller}: p must be a probability in [0, 1]; got {p}")
-    if input.dtype.kind not in "fc":
-        raise TypeError(f"{caller}: input must be floating point; got {input.dtype}")
+    check_floating(input, caller, "input", "fc")
     if not training or p == 0:
         return input
     if p == 1:
@@ -279,7 +275,7 @@ def _dropout(
         dropped = scale * low + shift
     group = 1 if lead is None else max(math.prod(input.shape[lead:]), 1)
     return (ops.dropout_ if inplace else ops.dropout)(
-        input, p, _seed(generator, caller), group, scale, shift, dropped
+        input, p, draw_seed(generator, caller), group, scale, shift, dropped
     )
 
 

@@ -13,6 +13,7 @@ from lucid._core.tensor import Tensor
 from lucid.errors import ShapeError
 from lucid.nn.functional_conv import batched, per_axis
 from lucid.ops import pooling as ops
+from lucid.ops._checks import check_floating
 from lucid.ops.pointwise import relu
 from lucid.ops.resampling import resample_along
 from lucid.ops.shape import reshape, tensor_of
@@ -194,8 +195,7 @@ def _adaptive_counts(ndim: int, x: Any, output_size: Any, caller: str) -> tuple[
 def _adaptive_avg(ndim: int, x: Any, output_size: Any) -> Tensor:
     caller = f"adaptive_avg_pool{ndim}d"
     counts = _adaptive_counts(ndim, x, output_size, caller)
-    if x.dtype.kind not in "fc":
-        raise TypeError(f"{caller}: input must be floating point; got {x.dtype}")
+    check_floating(x, caller, "input", "fc")
     for at, count in enumerate(counts):
         dim = x.ndim - ndim + at
         x = _adaptive_mean(x, dim, count)

@@ -22,6 +22,7 @@ from lucid._core.tensor import Tensor
 from lucid.errors import ShapeError
 from lucid.nn.functional_conv import per_axis
 from lucid.nn.functional_pool import _adaptive_avg
+from lucid.ops._checks import check_floating
 from lucid.ops.activation import hardtanh
 from lucid.ops.resampling import resample, resample_along
 from lucid.ops.shape import permute, reshape, tensor_of
@@ -116,11 +117,6 @@ def _filtered(n: int, size: int, scale: float | None, align: bool, radius: int) 
     return np.where(place < last, place, -1), weight / weight.sum(0)
 
 
-def _check_floating(x: Tensor, caller: str, name: str) -> None:
-    if x.dtype.kind != "f":
-        raise TypeError(f"{caller}: {name} must be floating point; got {x.dtype}")
-
-
 def _scales(scale_factor: Any, axes: int) -> list[float]:
     """A factor for each axis."""
     given = list(scale_factor) if isinstance(scale_factor, (tuple, list)) else [scale_factor] * axes
@@ -180,7 +176,7 @@ def interpolate(
             f"interpolate: antialias is for modes 'bilinear' and 'bicubic'; got {mode!r}"
         )
     if mode not in ("nearest", "nearest-exact"):
-        _check_floating(input, "interpolate", "input")
+        check_floating(input, "interpolate", "input")
     exact = mode in ("nearest", "nearest-exact", "area")
     if exact and align_corners is not None:
         raise ValueError(f"interpolate: align_corners is not for mode {mode!r}")
@@ -366,8 +362,8 @@ def grid_sample(
             "grid_sample: input (N, C, H, W) needs a grid (N, H', W', 2), and (N, C, D, H, W) one "
             f"of (N, D', H', W', 3); got {x_shape} and {shape}"
         )
-    _check_floating(input, "grid_sample", "input")
-    _check_floating(grid, "grid_sample", "grid")
+    check_floating(input, "grid_sample", "input")
+    check_floating(grid, "grid_sample", "grid")
     if mode not in ("bilinear", "nearest", "bicubic") or mode == "bicubic" and axes != 2:
         raise ValueError(
             'grid_sample: mode must be "bilinear", "nearest" or, for images, "bicubic"; '

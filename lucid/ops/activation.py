@@ -11,8 +11,8 @@ from lucid._backend import B
 from lucid._core.inplace import in_place
 from lucid._core.op import fused_rule, operation
 from lucid.errors import ShapeError
+from lucid.ops._checks import check_floating
 from lucid.ops._dims import one_dim
-from lucid.ops.neural import _real
 
 Array = np.ndarray
 
@@ -28,7 +28,7 @@ def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
         >>> lucid.nn.functional.leaky_relu(lucid.tensor([-1.0, 2.0]), 0.5)
         tensor([-0.5,  2. ])
     """
-    _real(x, "leaky_relu")
+    check_floating(x, "leaky_relu")
     return B.leaky_relu(x, negative_slope)
 
 
@@ -49,7 +49,7 @@ def prelu(x: Array, weight: Array) -> Array:
         x: of shape ``(N, C, ...)``, or any if there is one weight.
         weight: one number, or one for each channel.
     """
-    _real(x, "prelu")
+    check_floating(x, "prelu")
     return B.prelu(x, weight.reshape(_by_channel(weight, x)))
 
 
@@ -90,7 +90,7 @@ def rrelu(x: Array, lower: float, upper: float, seed: int) -> Array:
 
     The slope of an element depends on ``seed`` and on its place alone.
     """
-    _real(x, "rrelu")
+    check_floating(x, "rrelu")
     return B.rrelu(x, x, lower, upper, seed)
 
 
@@ -170,7 +170,7 @@ def hardsigmoid(x: Array) -> Array:
         >>> lucid.nn.functional.hardsigmoid(lucid.tensor([-4.0, 0.0]))
         tensor([0.0000, 0.5000])
     """
-    _real(x, "hardsigmoid")
+    check_floating(x, "hardsigmoid")
     return B.hardsigmoid(x)
 
 
@@ -193,7 +193,7 @@ def hardswish(x: Array) -> Array:
         >>> lucid.nn.functional.hardswish(lucid.tensor([-4.0, 1.0]))
         tensor([-0.    ,  0.6667])
     """
-    _real(x, "hardswish")
+    check_floating(x, "hardswish")
     return B.hardswish(x)
 
 
@@ -218,7 +218,7 @@ def hardshrink(x: Array, lambd: float = 0.5) -> Array:
         >>> lucid.nn.functional.hardshrink(lucid.tensor([-1.0, 0.2]))
         tensor([-1.,  0.])
     """
-    _real(x, "hardshrink")
+    check_floating(x, "hardshrink")
     return B.hardshrink(x, lambd)
 
 
@@ -233,7 +233,7 @@ def softshrink(x: Array, lambd: float = 0.5) -> Array:
         >>> lucid.nn.functional.softshrink(lucid.tensor([-1.0, 0.2]))
         tensor([-0.5,  0. ])
     """
-    _real(x, "softshrink")
+    check_floating(x, "softshrink")
     if not lambd >= 0:
         raise ValueError(f"softshrink: lambd must not be negative; got {lambd}")
     return B.softshrink(x, lambd)
@@ -264,7 +264,7 @@ def elu(x: Array, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1
         >>> lucid.nn.functional.elu(lucid.tensor([-1.0, 2.0]))
         tensor([-0.6321,  2.    ])
     """
-    _real(x, "elu")
+    check_floating(x, "elu")
     return B.elu(x, alpha, scale, input_scale)
 
 
@@ -297,7 +297,7 @@ def silu(x: Array) -> Array:
         >>> lucid.nn.functional.silu(lucid.tensor([0.0, 2.0]))
         tensor([0.    , 1.7616])
     """
-    _real(x, "silu")
+    check_floating(x, "silu")
     return B.silu(x)
 
 
@@ -321,7 +321,7 @@ def mish(x: Array) -> Array:
         >>> lucid.nn.functional.mish(lucid.tensor([0.0, 2.0]))
         tensor([0.    , 1.9440])
     """
-    _real(x, "mish")
+    check_floating(x, "mish")
     return B.mish(x)
 
 
@@ -351,7 +351,7 @@ def gelu(x: Array, approximate: str = "none") -> Array:
         >>> lucid.nn.functional.gelu(lucid.tensor([0.0, 2.0]))
         tensor([0.    , 1.9545])
     """
-    _real(x, "gelu")
+    check_floating(x, "gelu")
     if approximate == "none":
         return B.gelu(x)
     if approximate != "tanh":
@@ -391,7 +391,7 @@ def log_sigmoid(x: Array) -> Array:
         >>> lucid.nn.functional.logsigmoid(lucid.tensor([0.0, -100.0]))
         tensor([  -0.6931, -100.    ])
     """
-    _real(x, "log_sigmoid")
+    check_floating(x, "log_sigmoid")
     return B.log_sigmoid(x)
 
 
@@ -411,7 +411,7 @@ def softsign(x: Array) -> Array:
         >>> lucid.nn.functional.softsign(lucid.tensor([-1.0, 3.0]))
         tensor([-0.5000,  0.7500])
     """
-    _real(x, "softsign")
+    check_floating(x, "softsign")
     return B.softsign(x)
 
 
@@ -431,7 +431,7 @@ def tanhshrink(x: Array) -> Array:
         >>> lucid.nn.functional.tanhshrink(lucid.tensor([0.0, 1.0]))
         tensor([0.0000, 0.2384])
     """
-    _real(x, "tanhshrink")
+    check_floating(x, "tanhshrink")
     return B.tanhshrink(x)
 
 
@@ -456,7 +456,7 @@ def glu(x: Array, dim: int = -1) -> Array:
         >>> lucid.nn.functional.glu(lucid.tensor([1.0, 2.0, 0.0, 0.0]))
         tensor([0.5000, 1.0000])
     """
-    _real(x, "glu")
+    check_floating(x, "glu")
     if x.ndim == 0:
         raise ShapeError("glu: the input must have at least 1 dimension; it is 0-d")
     axis = one_dim(dim, x.ndim, "glu")
@@ -501,7 +501,7 @@ def dropout(
     if x.dtype.kind == "c":
         kept = B.dropout(np.ones(x.shape), p, seed, group)
         return np.where(kept, x * scale + shift, dropped).astype(x.dtype)
-    _real(x, "dropout")
+    check_floating(x, "dropout")
     return B.dropout(x, p, seed, group, scale, shift, dropped)
 
 

@@ -14,8 +14,9 @@ from lucid._core.op import TENSORS, fused_rule, operation, recorded
 from lucid._core.tape import wrap
 from lucid._core.tensor import Tensor
 from lucid.errors import ShapeError
+from lucid.ops._checks import check_floating
 from lucid.ops._composed import composed_gradients
-from lucid.ops.random import _source
+from lucid.ops.random import draw_seed
 
 Array = np.ndarray
 
@@ -192,8 +193,7 @@ def scaled_dot_product_attention(
                 f"{caller}: query, key and value must have one dtype; got {query.dtype}, "
                 f"{key.dtype} and {value.dtype}"
             )
-    if query.dtype.kind != "f":
-        raise TypeError(f"{caller}: query must be floating point; got {query.dtype}")
+    check_floating(query, caller, "query")
     if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
         raise ShapeError(
             f"{caller}: query and key must agree in the last dimension, key and value in the last "
@@ -209,7 +209,7 @@ def scaled_dot_product_attention(
     q, k, v, batch = _four_dimensions(query, key, value, enable_gqa, caller)
     rows = (*batch, query.shape[-2])
     mask = _mask(attn_mask, (*rows, key.shape[-2]), q, k, caller)
-    seed = int(_source(generator, caller).integers(2**63)) if 0 < dropout_p < 1 else 0
+    seed = draw_seed(generator, caller) if 0 < dropout_p < 1 else 0
     if dropout_p == 1:
         q, dropout_p, v = q, 0.0, TENSORS.mul(v, 0.0)
     with_kernel = q.dtype in (dtypes.float32, dtypes.float64)

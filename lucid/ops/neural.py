@@ -13,14 +13,10 @@ from lucid._core.op import fused_rule, operation, recorded
 from lucid._core.tape import wrap
 from lucid._core.tensor import Tensor
 from lucid.errors import ShapeError
+from lucid.ops._checks import check_floating
 from lucid.ops._dims import one_dim
 
 Array = np.ndarray
-
-
-def _real(x: Array, caller: str) -> None:
-    if x.dtype.kind != "f":
-        raise TypeError(f"{caller}: x must be floating point; got {x.dtype}")
 
 
 # -------------------------------------------------------------------- soft maxima
@@ -43,7 +39,7 @@ def softmax(x: Array, dim: int, dtype: Any = None) -> Array:
         tensor([0.5000, 0.5000])
     """
     x = x if dtype is None else x.astype(dtype)
-    _real(x, "softmax")
+    check_floating(x, "softmax")
     return B.softmax(x, one_dim(dim, x.ndim, "softmax"))
 
 
@@ -62,7 +58,7 @@ def log_softmax(x: Array, dim: int, dtype: Any = None) -> Array:
     The arguments are those of :func:`softmax`.
     """
     x = x if dtype is None else x.astype(dtype)
-    _real(x, "log_softmax")
+    check_floating(x, "log_softmax")
     return B.log_softmax(x, one_dim(dim, x.ndim, "log_softmax"))
 
 
@@ -78,7 +74,7 @@ fused_rule(
 
 
 def _check_classes(x: Array, target: Array, caller: str) -> None:
-    _real(x, caller)
+    check_floating(x, caller)
     if x.ndim == 0:
         raise ShapeError(f"{caller}: x must have shape (N, C, ...) or (C,); it is 0-d")
     expected = (x.shape[0], *x.shape[2:]) if x.ndim > 1 else ()
@@ -227,7 +223,7 @@ fused_rule("cross_entropy_backward", _cross_entropy_backward, _cross_entropy_bac
 @operation(1, floating=True)
 def huber(x: Array, delta: float, scale: float) -> Array:
     """``scale * x^2 / 2`` where ``|x| < delta``, else ``scale * delta * (|x| - delta / 2)``."""
-    _real(x, "huber")
+    check_floating(x, "huber")
     return B.huber(x, delta, scale)
 
 
@@ -300,7 +296,7 @@ nll_loss_backward.gradient(
 @operation(2)
 def binary_cross_entropy(x: Array, y: Array) -> Array:
     r"""Unreduced :math:`-y \log x - (1 - y) \log(1 - x)`, each logarithm at least -100."""
-    _real(x, "binary_cross_entropy")
+    check_floating(x, "binary_cross_entropy")
     with np.errstate(all="ignore"):
         if x.size and not (x.min() >= 0 and x.max() <= 1):
             raise ValueError("binary_cross_entropy: all elements of input must be in [0, 1]")
@@ -635,7 +631,7 @@ def local_response_norm(
     """
     if x.ndim < 2:
         raise ShapeError(f"local_response_norm: x must have shape (N, C, ...); got {x.shape}")
-    _real(x, "local_response_norm")
+    check_floating(x, "local_response_norm")
     if not isinstance(size, (int, np.integer)):
         raise TypeError(f"local_response_norm: size must be an integer; got {size!r}")
     if size < 1:

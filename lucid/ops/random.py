@@ -185,6 +185,11 @@ def _source(generator: Any, caller: str) -> np.random.Generator:
     return generator.numpy
 
 
+def draw_seed(generator: Any, caller: str) -> int:
+    """Where a kernel's own random bits start from."""
+    return int(_source(generator, caller).integers(2**63))
+
+
 def _floating(dtype: Any, caller: str) -> np.dtype:
     wanted = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype, caller)
     if wanted.kind not in "fc":
